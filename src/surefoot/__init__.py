@@ -1,0 +1,95 @@
+"""surefoot finds the learning rate for any model, descends with it, shows the descent, and says what is happening."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from surefoot import problems
+    from surefoot.descent import probe, schedule, stop
+    from surefoot.descent.loop import descend, steps
+    from surefoot.errors import ProblemError, SettingError, StoreError, SurefootError, SurefootWarning, UserFileError
+    from surefoot.figures.matplotlib import plot
+    from surefoot.find.choose import find_lr
+    from surefoot.find.found import Found
+    from surefoot.find.range_test import range_test
+    from surefoot.find.suggest import Suggestion, suggest
+    from surefoot.problem import Answer, Problem
+    from surefoot.run import Path, Run
+    from surefoot.store import Store
+    from surefoot.trace import Row, Trace
+
+# Loaded on first use: `surefoot --help` must not pay for torch, and `import surefoot` not for pictures.
+_HOMES = {
+    "Answer": "problem",
+    "Found": "find.found",
+    "Path": "run",
+    "Problem": "problem",
+    "ProblemError": "errors",
+    "Row": "trace",
+    "Run": "run",
+    "SettingError": "errors",
+    "Store": "store",
+    "StoreError": "errors",
+    "Suggestion": "find.suggest",
+    "SurefootError": "errors",
+    "SurefootWarning": "errors",
+    "Trace": "trace",
+    "UserFileError": "errors",
+    "descend": "descent.loop",
+    "find_lr": "find.choose",
+    "plot": "figures.matplotlib",
+    "probe": "descent",
+    "problems": "",
+    "range_test": "find.range_test",
+    "schedule": "descent",
+    "steps": "descent.loop",
+    "stop": "descent",
+    "suggest": "find.suggest",
+}
+
+__all__ = [
+    "Answer",
+    "Found",
+    "Path",
+    "Problem",
+    "ProblemError",
+    "Row",
+    "Run",
+    "SettingError",
+    "Store",
+    "StoreError",
+    "Suggestion",
+    "SurefootError",
+    "SurefootWarning",
+    "Trace",
+    "UserFileError",
+    "descend",
+    "find_lr",
+    "plot",
+    "probe",
+    "problems",
+    "range_test",
+    "schedule",
+    "steps",
+    "stop",
+    "suggest",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'surefoot' has no attribute {name!r}")
+    home = _HOMES[name]
+    module = importlib.import_module(f"surefoot.{home}" if home else "surefoot")
+    try:
+        value = vars(module)[name]
+    except KeyError:  # a module of its own, such as surefoot.descent.stop
+        value = importlib.import_module(f"{module.__name__}.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

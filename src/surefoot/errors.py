@@ -1,0 +1,53 @@
+"""What surefoot refuses, and the way out.  A name, a value or a file -> an exception that says what it saw.
+
+A training that diverges is a result (``run.ended == "diverged"``), never one of these::
+
+    SurefootError
+    ├── ProblemError (ValueError)   the model, the data or the loss cannot be descended
+    │   └── UserFileError           a table, an image folder or a Python file of the user's
+    ├── SettingError (ValueError)   a learning rate, a count or a name that makes no sense
+    └── StoreError                  the file of runs cannot be read or written
+
+    SurefootWarning (UserWarning)   the descent goes on, but something is probably not meant
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SurefootError(Exception):
+    """Misuse: the message names what was seen and the way out."""
+
+
+class ProblemError(SurefootError, ValueError):
+    """The model, the data or the loss cannot be descended."""
+
+
+class UserFileError(ProblemError):
+    """A table, an image folder or a Python file of the user's cannot be made into a problem."""
+
+
+class SettingError(SurefootError, ValueError):
+    """A learning rate, a count or a name that makes no sense."""
+
+
+class StoreError(SurefootError):
+    """The file of runs cannot be read or written."""
+
+
+class SurefootWarning(UserWarning):
+    """The descent goes on, but something is probably not meant."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> SettingError:
+    """The error for a name that is not in the list, with the nearest one that is.
+
+    >>> print(unknown("schedule", "cosin", ["constant", "cosine"]))
+    There is no schedule named 'cosin'. Did you mean 'cosine'? Known: constant, cosine.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return SettingError(f"There is no {kind} named {name!r}.{hint} Known: {', '.join(names)}.")

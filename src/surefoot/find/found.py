@@ -1,0 +1,51 @@
+"""The answer to "which learning rate?".  Trials -> Found, with its interval, its ceiling, its cost and its doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from surefoot.trace import Trace
+
+
+@dataclass(frozen=True)
+class Found:
+    """A learning rate, how sure it is, and what it rests on.
+
+    Attributes:
+        lr: the rate to train with (of the first parameter group).
+        low, high: the rates that are as good as ``lr`` within the noise.
+        ceiling: the smallest rate that was seen to diverge, or None.
+        confident: whether the descents allow an answer.
+        reason: why, or why not, in plain words.
+        trials: the traces it rests on, the range test first.
+        gradients: gradient evaluations spent.
+        seconds: wall time spent.
+        steps: the horizon the rate is meant for.
+
+    Example:
+        >>> found = Found(0.03, 0.01, 0.1, 0.5, True, "verified", (), 400, 1.5, 1000)
+        >>> print(found)
+        learning rate 0.03 for 1,000 steps (as good: 0.01 to 0.1; diverges at 0.5)
+        confident: verified
+        cost: 400 gradient evaluations, 1.5 s
+    """
+
+    lr: float
+    low: float
+    high: float
+    ceiling: float | None
+    confident: bool
+    reason: str
+    trials: Sequence[Trace]
+    gradients: int
+    seconds: float
+    steps: int
+
+    def __str__(self) -> str:
+        ceiling = f"; diverges at {self.ceiling:.2g}" if self.ceiling is not None else ""
+        return (
+            f"learning rate {self.lr:.3g} for {self.steps:,} steps (as good: {self.low:.2g} to {self.high:.2g}{ceiling})\n"
+            f"{'confident' if self.confident else 'not confident'}: {self.reason}\n"
+            f"cost: {self.gradients:,} gradient evaluations, {self.seconds:.2g} s"
+        )
