@@ -64,6 +64,7 @@ class Problem:
         name: how the problem is called in tables and pictures.
         answer: what is known about the minimum, if anything.
         source: where the problem comes from.
+        recipe: how ``problems.load(**recipe)`` makes it again, where that is possible.
 
     Raises:
         ProblemError: the model is no module, both ``loss`` and ``objective`` are given, or the data is empty, not re-iterable,
@@ -86,6 +87,7 @@ class Problem:
     name: str = ""
     answer: Answer | None = None
     source: str = ""
+    recipe: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, nn.Module):

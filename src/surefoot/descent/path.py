@@ -1,0 +1,58 @@
+"""Where did the walk lead?  weights at every step -> the points worth keeping, in bounded memory.
+
+Every step is kept while all of the path fits in 32 MiB (a two-weight problem: 8 million steps); else at most 65 points, evenly
+spread: when they are full, every second one is dropped and the stride doubles. The end is always kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surefoot.run import Path
+
+EVERY_STEP_BYTES = 32 * 2**20
+POINTS = 65
+
+
+class PathRecorder:
+    """Takes the weights at the steps that are kept."""
+
+    def __init__(self, parameters: Sequence[Tensor], steps: int, so_far: Path | None = None) -> None:
+        weights = sum(p.numel() * p.element_size() for p in parameters)
+        self.thinned = (steps + 1) * weights > EVERY_STEP_BYTES
+        self.stride = 1
+        self.points: dict[int, Tensor] = {}
+        if so_far is not None:
+            self._take_over(so_far)
+
+    def wants(self, step: int) -> bool:
+        """Whether the point after ``step`` updates is on the path."""
+        return step % self.stride == 0
+
+    def add(self, step: int, parameters: Sequence[Tensor]) -> None:
+        """Keeps the weights as they are after ``step`` updates, thinning what is there when it is full."""
+        self.points[step] = flattened(parameters)
+        while self.thinned and len(self.points) > POINTS:
+            self.stride *= 2
+            self.points = {kept: point for kept, point in self.points.items() if kept % self.stride == 0}
+
+    def path(self, step: int, parameters: Sequence[Tensor]) -> Path:
+        """The path so far, with the point after ``step`` updates as its end."""
+        points = {**self.points, step: flattened(parameters)}
+        return Path(np.array(list(points)), torch.stack(list(points.values())))
+
+    def _take_over(self, path: Path) -> None:
+        self.points = dict(zip((int(step) for step in path.steps), path.weights, strict=True))
+        while self.thinned and len(self.points) > POINTS:
+            self.stride *= 2
+            self.points = {kept: point for kept, point in self.points.items() if kept % self.stride == 0}
+
+
+def flattened(parameters: Sequence[Tensor]) -> Tensor:
+    """All weights in one new 1-D tensor on the CPU."""
+    with torch.no_grad():
+        return torch.cat([p.reshape(-1) for p in parameters]).cpu()

@@ -1,0 +1,1 @@
+"""The pictures.  answer -> marks (numbers) -> matplotlib, terminal."""

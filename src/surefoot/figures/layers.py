@@ -1,0 +1,168 @@
+"""What a figure is made of before anybody draws it.  numbers + words -> Marks.
+
+A layer says what is drawn, where and in which colour, never with how many pixels: every renderer shows the same numbers.
+A colour is a name out of `COLOURS`, or a number from 0 (dark) to 1 (bright) on a scale that is also readable in grey.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from surefoot.trace import Column
+
+COLOURS = ("ink", "grey", "blue", "orange", "green", "red", "purple", "sky", "brown")
+Colour: TypeAlias = str | float
+Scale: TypeAlias = Literal["linear", "log"]
+Limits: TypeAlias = tuple[float, float]
+
+
+class _Value:
+    """Equal when every field is, NaN included; arrays are kept as copies that cannot be written to."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray | list):
+                object.__setattr__(self, field.name, _frozen(value))
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(_same(getattr(self, field.name), getattr(other, field.name)) for field in fields(self))  # type: ignore[arg-type]
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, eq=False)
+class Line(_Value):
+    """A curve through (x, y), in their order; NaN is a gap.
+
+    Attributes:
+        x, y: (points,) in the units of the axes.
+        style: ``"solid"``, ``"dashed"``, ``"dotted"`` or ``"dashdot"``: tells curves apart where colours cannot.
+        faint: raw, noisy values behind a smoothed curve.
+
+    Example:
+        >>> Line([1, 2], [3, 4]) == Line([1, 2], [3, 4]), Line([1, 2], [3, 4]) == Line([1, 2], [3, 5])
+        (True, False)
+    """
+
+    x: Column
+    y: Column
+    colour: Colour = "blue"
+    label: str = ""
+    style: str = "solid"
+    faint: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Band(_Value):
+    """The area between two curves, such as the smallest and the largest raw loss of some steps in a row."""
+
+    x: Column
+    low: Column
+    high: Column
+    colour: Colour = "blue"
+    label: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Points(_Value):
+    """Single points; ``shape`` is ``"dot"``, ``"circle"`` (hollow) or ``"cross"`` (what went wrong)."""
+
+    x: Column
+    y: Column
+    colour: Colour = "ink"
+    label: str = ""
+    shape: str = "dot"
+
+
+@dataclass(frozen=True, eq=False)
+class Rule(_Value):
+    """A line across the whole picture at one value of x."""
+
+    at: float
+    label: str
+    colour: Colour = "ink"
+    style: str = "solid"
+
+
+@dataclass(frozen=True, eq=False)
+class Span(_Value):
+    """An interval of x, shaded over the whole height."""
+
+    low: float
+    high: float
+    label: str
+    colour: Colour = "green"
+
+
+@dataclass(frozen=True, eq=False)
+class Heat(_Value):
+    """A value for every cell of a grid.
+
+    Attributes:
+        x, y: (columns,) and (rows,) where the cells are centred, rising.
+        values: (rows, columns); NaN where nothing was measured.
+        diverged: (rows, columns) True where there is no value because the descent diverged.
+        limits: the values at the two ends of the colour scale; values beyond are drawn as the nearest end.
+    """
+
+    x: Column
+    y: Column
+    values: Column
+    diverged: Column
+    limits: Limits
+    scale: Scale
+    label: str
+
+
+Layer: TypeAlias = Line | Band | Points | Rule | Span | Heat
+
+
+@dataclass(frozen=True, eq=False)
+class Marks(_Value):
+    """A picture as numbers and words.
+
+    Attributes:
+        title: what is seen.
+        x_label, y_label: the quantities, with their units where they have one.
+        x_scale, y_scale: ``"linear"`` or ``"log"``.
+        x_limits, y_limits: the part that is shown; layers may reach beyond it.
+        layers: what is drawn, the hindmost first.
+        notes: what the picture cannot say, one sentence each.
+
+    Example:
+        >>> picture = Marks("a line", "x", "y", (0, 1), (0, 2), layers=(Line([0, 1], [0, 2], label="2 x"),))
+        >>> picture.of(Line)[0].y.tolist(), picture.of(Points)
+        ([0.0, 2.0], ())
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    x_limits: Limits
+    y_limits: Limits
+    x_scale: Scale = "linear"
+    y_scale: Scale = "linear"
+    layers: tuple[Layer, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def of(self, kind: type[Any]) -> tuple[Any, ...]:
+        """The layers of one kind, in their order."""
+        return tuple(layer for layer in self.layers if isinstance(layer, kind))
+
+
+def _frozen(values: Any) -> Column:
+    column = np.array(values, dtype=bool if np.asarray(values).dtype == bool else np.float64)
+    column.setflags(write=False)
+    return column
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype != bool)
+    return bool(one == other)

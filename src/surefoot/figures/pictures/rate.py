@@ -1,0 +1,158 @@
+"""Loss against learning rate.  a range test, or what was found -> the curve, cut off where it blows up, and the rates it suggests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from surefoot.errors import SettingError
+from surefoot.figures.layers import Layer, Limits, Marks, Points, Rule, Scale, Span
+from surefoot.figures.pictures.curve import positive, raw_layer, smooth_layer, smoothing_note
+from surefoot.figures.pictures.series import DISTINCT, config_of, diverged_at, final_loss, trace_of
+from surefoot.figures.scales import number, padded, scale_of
+from surefoot.figures.smoothing import Smoothed, smoothed
+from surefoot.find.found import Found
+from surefoot.find.rules import RULES
+from surefoot.find.suggest import Suggestion, suggest
+from surefoot.trace import Column, Trace
+
+RISE = 10.0  # a range test raises the rate at least so many times, and never lowers it
+ABOVE = 0.6  # of the height of the descent: so much of the blow-up is shown above it
+FLAT = 0.1  # of the loss (on a logarithmic axis: of a decade times ten): the least height shown, so that a curve that never falls looks flat
+
+
+def range_picture(trace: Trace) -> Marks:
+    """The loss of a range test against the learning rate, with the answer of every rule.
+
+    Args:
+        trace: a descent whose learning rate rises from row to row.
+
+    Returns:
+        Marks with the raw and the smoothed loss, a `Rule` at the rate of every rule that has one, and a note for each of the others.
+
+    Raises:
+        SettingError: the rate does not rise from row to row.
+    """
+    if not is_range_test(trace_of(trace)):
+        raise SettingError("Loss against learning rate needs a trace whose rate rises from row to row; range_test(problem) makes one.")
+    answers = [suggest(trace, rule) for rule in RULES]
+    silent = [f"{answer.rule}: no rate. {answer.reason}" for answer in answers if answer.lr is None]
+    return _picture("Loss while the learning rate rises", trace, [], _rules(answers), silent)
+
+
+def found_picture(found: Found) -> Marks:
+    """The learning rate that was found, on the range test and the trials that it rests on.
+
+    Args:
+        found: the answer of `find_lr`.
+
+    Returns:
+        Marks with the loss of the range test (if there was one), the final loss of every other trial at its rate, the `Span` of the rates that
+        are as good, and a `Rule` at the rate itself and at the rate that diverges.
+
+    Example:
+        >>> picture = found_picture(Found(0.03, 0.01, 0.1, 0.5, True, "verified", (), 400, 1.5, 1000))
+        >>> [rule.at for rule in picture.of(Rule)], picture.of(Span)[0].low
+        ([0.03, 0.5], 0.01)
+    """
+    test = next((trial for trial in found.trials if is_range_test(trial)), None)
+    trials = [trial for trial in found.trials if trial is not test and len(trial)]
+    doubt = "" if found.confident else " (not confident)"
+    title = f"Learning rate {found.lr:.3g} for {found.steps:,} steps{doubt}"
+    return _picture(title, test, trials, _answer(found), [f"{found.reason[:1].upper()}{found.reason[1:]}"])
+
+
+def is_range_test(trace: Trace) -> bool:
+    """Whether the learning rate of a trace rises all the way, at least tenfold.
+
+    >>> from surefoot.trace import Row
+    >>> rows = [Row(k, 0.0, 10.0**k, 1.0, 1.0, 0.1, 1.0, float("nan"), 0.0) for k in range(3)]
+    >>> is_range_test(Trace.of(rows)), is_range_test(Trace.of(rows[::-1]))
+    (True, False)
+    """
+    rates = trace["lr"]
+    return len(rates) > 1 and rates[0] > 0 and bool((np.diff(rates) >= 0).all()) and bool(rates[-1] >= RISE * rates[0])
+
+
+def _picture(title: str, test: Trace | None, trials: Sequence[Trace], rules: Sequence[Layer], notes: Sequence[str]) -> Marks:
+    curve = _curve(test)
+    ends = [(config_of(trial).get("lr", math.nan), final_loss(trial), diverged_at(trial) is not None) for trial in trials]
+    scale, limits = _y_axis(curve, np.array([loss for _, loss, diverged in ends if not diverged]))
+    rates = [rate for rate, *_ in ends] + [rate for layer in rules for rate in _rates(layer)] + ([] if test is None else [*test["lr"][[0, -1]]])
+    layers = [*(layer for layer in rules if isinstance(layer, Span)), *_of_test(test, curve, scale, limits), *_of_trials(ends, limits)]
+    return Marks(
+        title=title,
+        x_label="learning rate",
+        y_label="loss",
+        x_limits=padded(float(np.nanmin(rates)), float(np.nanmax(rates)), "log"),
+        y_limits=limits,
+        x_scale="log",
+        y_scale=scale,
+        layers=(*layers, *(layer for layer in rules if isinstance(layer, Rule))),
+        notes=(*notes, *smoothing_note(curve.reach)),
+    )
+
+
+def _curve(test: Trace | None) -> Smoothed:
+    return smoothed(np.empty(0), np.empty(0)) if test is None else smoothed(test.finite["lr"], test.finite["loss"])
+
+
+def _y_axis(curve: Smoothed, ends: Column) -> tuple[Scale, Limits]:
+    """From the lowest loss to a little above the loss from which the curve fell: the blow-up would flatten all the rest."""
+    fall = slice(0, int(np.argmin(curve.mean)) + 1) if len(curve.mean) else slice(0)
+    means = np.concatenate([curve.mean[fall], ends])
+    raw = np.concatenate([curve.low[fall], curve.high[fall], ends])
+    if not len(raw):
+        return "linear", (0.0, 1.0)
+    scale: Scale = "linear" if (raw < 0).any() else scale_of(means)
+    if scale == "log":
+        low, high = math.log10(positive(means).min()), math.log10(raw.max())
+        return scale, padded(10**low, 10 ** (high + ABOVE * max(high - low, FLAT * 10)), scale)
+    low, high = float(raw.min()), float(raw.max())
+    return scale, padded(low, high + ABOVE * max(high - low, FLAT * abs(high)), scale)
+
+
+def _of_test(test: Trace | None, curve: Smoothed, scale: Scale, limits: Limits) -> list[Layer]:
+    if test is None:
+        return []
+    raw = [raw_layer(curve, scale, limits, "blue", "raw")] if curve.reach else []
+    return [*raw, smooth_layer(curve, scale, "blue", "smoothed" if curve.reach else "loss"), *_end(test, limits)]
+
+
+def _end(test: Trace, limits: Limits) -> list[Layer]:
+    step = diverged_at(test)
+    if step is None:
+        return []
+    rate = float(test["lr"][test["step"] == step][0])
+    return [Points([rate], [limits[1]], "red", f"diverged at {number(rate)}", "cross")]
+
+
+def _of_trials(ends: Sequence[tuple[float, float, bool]], limits: Limits) -> list[Layer]:
+    walked = [(rate, loss) for rate, loss, diverged in ends if not diverged]
+    lost = [rate for rate, _, diverged in ends if diverged]
+    layers: list[Layer] = []
+    if walked:
+        rates, losses = zip(*walked, strict=True)
+        layers.append(Points(list(rates), np.clip(losses, *limits), "orange", "final loss of a trial", "circle"))
+    if lost:
+        layers.append(Points(lost, [limits[1]] * len(lost), "orange", "a trial that diverged", "cross"))
+    return layers
+
+
+def _rules(answers: Sequence[Suggestion]) -> list[Layer]:
+    known = sorted((answer.lr, answer.rule) for answer in answers if answer.lr is not None)
+    return [Rule(rate, f"{rule} {number(rate, 2)}", DISTINCT[1 + place % (len(DISTINCT) - 1)], "dashed") for place, (rate, rule) in enumerate(known)]
+
+
+def _answer(found: Found) -> list[Layer]:
+    layers: list[Layer] = [Span(found.low, found.high, f"as good: {number(found.low, 2)} to {number(found.high, 2)}")]
+    layers.append(Rule(found.lr, f"use {number(found.lr)}", "green"))
+    if found.ceiling is not None:
+        layers.append(Rule(found.ceiling, f"diverges {number(found.ceiling, 2)}", "red", "dashed"))
+    return layers
+
+
+def _rates(layer: Layer) -> tuple[float, ...]:
+    return (layer.low, layer.high) if isinstance(layer, Span) else (layer.at,) if isinstance(layer, Rule) else ()

@@ -1,0 +1,42 @@
+"""The options of a problem.  What was asked for -> a number that makes sense, or the error that says why not."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from surefoot.errors import SettingError
+
+
+def count(name: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least ``least``.
+
+    Raises:
+        SettingError: it is something else; the message names the option and what was given.
+
+    Example:
+        >>> count("points", 100, least=2)
+        100
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise SettingError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+    return int(value)
+
+
+def number(name: str, value: Any, *, positive: bool = False) -> float:
+    """A finite number that is not negative, and not zero either where ``positive``.
+
+    Raises:
+        SettingError: it is something else; the message names the option and what was given.
+
+    Example:
+        >>> number("noise", 0)
+        0.0
+    """
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        result = math.nan
+    if not math.isfinite(result) or result < 0 or (positive and result == 0):
+        raise SettingError(f"{name} must be a finite number {'above 0' if positive else 'of at least 0'}, got {value!r}.")
+    return result
