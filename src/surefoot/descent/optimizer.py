@@ -104,6 +104,9 @@ def described(optimizer: Any) -> str:
     """The optimizer in a word that stays the same from process to process."""
     if isinstance(optimizer, str):
         return optimizer.lower()
+    known = [name for name, maker in OPTIMIZERS.items() if maker is optimizer]
+    if known:
+        return known[0]
     if isinstance(optimizer, functools.partial):
         keywords = ", ".join(f"{key}={value!r}" for key, value in sorted(optimizer.keywords.items()))
         return f"{described(optimizer.func)}({keywords})"

@@ -81,6 +81,10 @@ class World:
         finally:
             set_random_state(outside)
 
+    def now(self) -> dict[str, Any]:
+        """The state at this moment, from inside."""
+        return random_state(self.carried)
+
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """Inside, the generators are this world's; afterwards they are again what they were."""

@@ -77,6 +77,29 @@ def ticks(limits: Limits, scale: Scale, most: int) -> Sequence[float]:
     return next((grid for grid in candidates if len(grid) <= most), [])
 
 
+def tick_labels(positions: Sequence[float]) -> list[str]:
+    """The ticks as numbers, with as many digits as it takes to tell them apart.
+
+    >>> tick_labels([0.001, 0.01]), tick_labels([0.50012, 0.50014])
+    (['0.001', '0.01'], ['0.50012', '0.50014'])
+    """
+    attempts = ([number(position, digits) for position in positions] for digits in range(3, 17))
+    return next((labels for labels in attempts if len(set(labels)) == len(positions)), [repr(position) for position in positions])
+
+
+def edges(centres: Column) -> Column:
+    """(n + 1,) the edges of cells around n rising centres on a logarithmic axis.
+
+    >>> edges(np.array([0.01, 1.0])).round(6).tolist()
+    [0.001, 0.1, 10.0]
+    """
+    logs = np.log10(centres)
+    if len(logs) == 1:
+        return np.asarray(10 ** (logs[0] + np.array([-0.5, 0.5])))
+    middle = (logs[1:] + logs[:-1]) / 2
+    return np.asarray(10 ** np.concatenate([[2 * logs[0] - middle[0]], middle, [2 * logs[-1] - middle[-1]]]))
+
+
 def _linear_grids(low: float, high: float) -> list[list[float]]:
     """From the finest to the coarsest."""
     decade = math.floor(math.log10((high - low) or 1.0))

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from surefoot.figures.layers import Marks
 from surefoot.figures.pictures.fit import fit_picture
 from surefoot.figures.pictures.loss import loss_picture
-from surefoot.figures.pictures.rate import is_range_test, rate_picture
+from surefoot.figures.pictures.rate import found_picture, is_range_test, range_picture
 from surefoot.figures.pictures.rate_map import map_picture
 from surefoot.find.found import Found
 from surefoot.problem import Problem
@@ -26,10 +26,10 @@ def _alone(picture: Callable[[Any], Marks]) -> Picture:
 # The first row of a type is its usual picture.
 PICTURES: dict[tuple[type, str], Picture] = {
     (Trace, "loss"): _alone(loss_picture),
-    (Trace, "rate"): _alone(rate_picture),
+    (Trace, "rate"): _alone(range_picture),
     (Run, "loss"): _alone(loss_picture),
     (Run, "fit"): fit_picture,
-    (Found, "rate"): _alone(rate_picture),
+    (Found, "rate"): _alone(found_picture),
     (Sequence, "loss"): _alone(loss_picture),
     (Sequence, "map"): _alone(map_picture),
 }

@@ -10,7 +10,7 @@ import numpy as np
 from surefoot.errors import SettingError
 from surefoot.figures.layers import Layer, Limits, Marks, Points, Rule, Scale, Span
 from surefoot.figures.pictures.curve import positive, raw_layer, smooth_layer, smoothing_note
-from surefoot.figures.pictures.series import DISTINCT, config_of, diverged_at, final_loss, trace_of
+from surefoot.figures.pictures.series import DISTINCT, config_of, diverged_at, mean_of_last, trace_of
 from surefoot.figures.scales import number, padded, scale_of
 from surefoot.figures.smoothing import Smoothed, smoothed
 from surefoot.find.found import Found
@@ -78,7 +78,7 @@ def is_range_test(trace: Trace) -> bool:
 
 def _picture(title: str, test: Trace | None, trials: Sequence[Trace], rules: Sequence[Layer], notes: Sequence[str]) -> Marks:
     curve = _curve(test)
-    ends = [(config_of(trial).get("lr", math.nan), final_loss(trial), diverged_at(trial) is not None) for trial in trials]
+    ends = [(config_of(trial).get("lr", math.nan), _final(trial), diverged_at(trial) is not None) for trial in trials]
     scale, limits = _y_axis(curve, np.array([loss for _, loss, diverged in ends if not diverged]))
     rates = [rate for rate, *_ in ends] + [rate for layer in rules for rate in _rates(layer)] + ([] if test is None else [*test["lr"][[0, -1]]])
     layers = [*(layer for layer in rules if isinstance(layer, Span)), *_of_test(test, curve, scale, limits), *_of_trials(ends, limits)]
@@ -152,6 +152,10 @@ def _answer(found: Found) -> list[Layer]:
     if found.ceiling is not None:
         layers.append(Rule(found.ceiling, f"diverges {number(found.ceiling, 2)}", "red", "dashed"))
     return layers
+
+
+def _final(trial: Trace) -> float:
+    return mean_of_last(trial.finite["loss"]) if len(trial.finite) else math.nan
 
 
 def _rates(layer: Layer) -> tuple[float, ...]:

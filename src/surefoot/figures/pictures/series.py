@@ -29,8 +29,9 @@ TELLING = {
     "dtype": "{}",
     "device": "{}",
 }
-_DISTINCT = ("blue", "orange", "green", "purple", "sky", "red", "brown", "ink")
+DISTINCT = ("blue", "orange", "green", "purple", "sky", "red", "brown", "ink")
 _STYLES = ("solid", "dashed", "dashdot", "dotted")
+FINAL = 0.1  # the part of a descent over which its final loss is averaged
 # Colours on the scale from dark to bright say an order that is really there, from this many descents on.
 _ORDERED_FROM = 3
 
@@ -58,15 +59,27 @@ def series_of(answers: Sequence[Run | Trace]) -> list[Series]:
     """The descents with their labels: the settings in which they differ; colours in the order of the rates, where only these do.
 
     Raises:
-        SettingError: there is none, or one has no rows.
+        SettingError: there is none, one is neither a run nor a trace, or one has no rows.
     """
-    if not answers:
-        raise SettingError("There is nothing to draw: the list of runs is empty.")
+    check_descents(answers)
     configs = [config_of(answer) for answer in answers]
     differing = _differing(configs)
     labels = _unique([_words(config, differing) or f"descent {place + 1}" for place, config in enumerate(configs)])
     colours = _colours(configs, differing)
     return [_series(*member) for member in zip(answers, configs, labels, colours, _styles(len(answers)), strict=True)]
+
+
+def check_descents(answers: Sequence[Any]) -> None:
+    """Refuses what is not a list of descents.
+
+    Raises:
+        SettingError: there is none, or one is neither a run nor a trace.
+    """
+    if not answers:
+        raise SettingError("There is nothing to draw: the list of runs is empty.")
+    other = next((answer for answer in answers if not isinstance(answer, Run | Trace)), None)
+    if other is not None:
+        raise SettingError(f"A list that is drawn holds runs and traces, got a {type(other).__name__} in it.")
 
 
 def config_of(answer: Run | Trace) -> Mapping[str, Any]:
@@ -96,6 +109,13 @@ def diverged_at(answer: Run | Trace) -> int | None:
     if finite < len(trace):
         return int(trace["step"][finite])
     return answer.diverged_at if isinstance(answer, Run) else None
+
+
+def mean_of_last(losses: Column) -> float:
+    """The mean over the last tenth of the losses, at least one of them: what the noise of a single batch does not decide."""
+    count = max(1, round(len(losses) * FINAL))
+    with np.errstate(over="ignore"):
+        return float(np.mean(losses[-count:]))
 
 
 def _series(answer: Run | Trace, config: Mapping[str, Any], label: str, colour: Colour, style: str) -> Series:
@@ -139,7 +159,7 @@ def _colours(configs: Sequence[Mapping[str, Any]], differing: Sequence[str]) -> 
     ordered = sorted({value for value in values if isinstance(value, int | float)})
     if len(ordered) >= _ORDERED_FROM and all(value in ordered for value in values):
         return [ordered.index(value) / (len(ordered) - 1) for value in values]  # type: ignore[arg-type]
-    return [_DISTINCT[place % len(_DISTINCT)] for place in range(len(configs))]
+    return [DISTINCT[place % len(DISTINCT)] for place in range(len(configs))]
 
 
 def _styles(count: int) -> list[str]:

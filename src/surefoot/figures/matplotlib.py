@@ -1,0 +1,252 @@
+"""Marks drawn with matplotlib.  answer -> Axes, on a figure of its own or on yours; backend, pyplot and rcParams are left alone."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps, rcParams
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LogNorm, Normalize, to_hex
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.text import Annotation
+from matplotlib.ticker import Formatter, Locator, LogLocator, NullFormatter, NullLocator
+from matplotlib.transforms import ScaledTranslation
+
+from surefoot.figures.layers import Band, Colour, Heat, Layer, Line, Marks, Points, Rule, Scale, Span
+from surefoot.figures.marks import marks
+from surefoot.figures.scales import edges, tick_labels, ticks
+from surefoot.problem import Problem
+
+# Okabe and Ito, "Color Universal Design" (2008): told apart with any colour vision.  Its yellow is too pale on white; brown takes its place.
+HEX = {
+    "grey": "#808080",
+    "blue": "#0072B2",
+    "orange": "#E69F00",
+    "green": "#009E73",
+    "red": "#D55E00",
+    "purple": "#CC79A7",
+    "sky": "#56B4E9",
+    "brown": "#7A4B1E",
+}
+MAP = "viridis"  # brightness rises evenly along it: readable in grey and with any colour vision
+BRIGHTEST = 0.85  # the part of that scale that is still seen as a line on white
+SIZE = (7.2, 4.6)  # inches: two columns of a page, most of a notebook's width
+ROW = 12.0  # points from one row of small text to the next
+MOST_TICKS = 7
+MINOR_DECADES = 12  # beyond, ten small ticks per decade are a grey bar
+
+
+def plot(answer: Any, *, kind: str | None = None, ax: Axes | None = None, problem: Problem | None = None) -> Axes:
+    """Draws the picture of a value.
+
+    Args:
+        answer: a `Trace`, a `Run`, a `Found`, or a list of runs and traces.
+        kind: ``"loss"``, ``"rate"``, ``"fit"`` or ``"map"``; None: the usual one of the value.
+        ax: where to draw; None: on a new figure, which a notebook shows and ``.figure.savefig(path)`` writes.
+        problem: the problem that a run descended, for ``"fit"``.
+
+    Returns:
+        The axes that were drawn on.
+
+    Raises:
+        SettingError: the value has no picture, or none of that kind.
+
+    Example:
+        >>> from surefoot.trace import Row, Trace
+        >>> trace = Trace.of([Row(k, 0.0, 0.1, 1.0 - k / 4, 1.0, 0.1, 1.0, float("nan"), 0.0) for k in range(4)])
+        >>> plot(trace).lines[0].get_ydata().tolist()
+        [1.0, 0.75, 0.5, 0.25]
+    """
+    return draw(marks(answer, kind=kind, problem=problem), ax)
+
+
+def draw(picture: Marks, ax: Axes | None = None) -> Axes:
+    """Draws marks, on a new figure if no axes are given."""
+    ax = ax or _new_axes()
+    ax.set(xlabel=picture.x_label, ylabel=picture.y_label, xscale=picture.x_scale, yscale=picture.y_scale)
+    for place, layer in enumerate(picture.layers):
+        _ARTISTS[type(layer)](ax, layer, 2 + 0.01 * place)
+    ax.set(xlim=picture.x_limits, ylim=picture.y_limits)
+    _tidy(ax, picture)
+    _annotate(ax, picture)
+    return ax
+
+
+class _ShownAxes(Axes):
+    """Axes that a notebook shows without pyplot: IPython asks every value for ``_repr_png_``."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+def _new_axes() -> Axes:
+    figure = Figure(figsize=SIZE, dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure.add_subplot(axes_class=_ShownAxes)
+
+
+def _colour(colour: Colour) -> str:
+    if isinstance(colour, str):
+        return HEX.get(colour) or str(rcParams["text.color"])
+    return to_hex(colormaps[MAP](BRIGHTEST * colour))
+
+
+def _line(ax: Axes, layer: Line, depth: float) -> None:
+    weight = {"alpha": 0.35, "linewidth": 0.8} if layer.faint else {"linewidth": 1.8}
+    ax.plot(layer.x, layer.y, color=_colour(layer.colour), linestyle=layer.style, label=layer.label or "_", zorder=depth, **weight)
+    if np.isfinite(layer.y).sum() == 1:  # a single point has no line
+        ax.plot(layer.x, layer.y, ".", color=_colour(layer.colour), zorder=depth)
+
+
+def _band(ax: Axes, layer: Band, depth: float) -> None:
+    ax.fill_between(layer.x, layer.low, layer.high, color=_colour(layer.colour), alpha=0.25, linewidth=0, label=layer.label or "_", zorder=depth)
+
+
+def _points(ax: Axes, layer: Points, depth: float) -> None:
+    colour = _colour(layer.colour)
+    shapes: dict[str, dict[str, Any]] = {
+        "dot": {"marker": "o", "s": 14, "color": colour, "alpha": 0.7, "linewidths": 0},
+        "circle": {"marker": "o", "s": 26, "facecolors": ax.get_facecolor(), "edgecolors": colour, "linewidths": 1.4},
+        "cross": {"marker": "x", "s": 60, "color": colour, "linewidths": 2.2, "clip_on": False},
+    }
+    ax.scatter(layer.x, layer.y, label=layer.label or "_", zorder=depth + 1, **shapes[layer.shape])
+
+
+def _rule(ax: Axes, layer: Rule, depth: float) -> None:
+    ax.axvline(layer.at, color=_colour(layer.colour), linestyle=layer.style, linewidth=1.4, zorder=depth)
+
+
+def _span(ax: Axes, layer: Span, depth: float) -> None:
+    ax.axvspan(layer.low, layer.high, color=_colour(layer.colour), alpha=0.14, linewidth=0, label=layer.label, zorder=depth)
+
+
+def _heat(ax: Axes, layer: Heat, depth: float) -> None:
+    norm = (LogNorm if layer.scale == "log" else Normalize)(*layer.limits, clip=True)
+    mesh = ax.pcolormesh(edges(layer.x), edges(layer.y), np.ma.masked_invalid(layer.values), norm=norm, cmap=MAP, zorder=depth)
+    bar = ax.figure.colorbar(mesh, ax=ax, label=layer.label)
+    _ticks(bar.ax.yaxis, layer.scale)
+    rows, columns = np.nonzero(layer.diverged)
+    ax.scatter(layer.x[columns], layer.y[rows], marker="x", s=20, color=HEX["grey"], linewidths=1, label="diverged" if len(rows) else "_", zorder=depth)
+
+
+_ARTISTS: dict[type[Layer], Callable[[Axes, Any, float], None]] = {
+    Line: _line,
+    Band: _band,
+    Points: _points,
+    Rule: _rule,
+    Span: _span,
+    Heat: _heat,
+}
+
+
+class _RoundTicks(Locator):
+    """The same round numbers as in every other renderer, also after zooming."""
+
+    def __init__(self, scale: Scale) -> None:
+        self.scale = scale
+
+    def __call__(self) -> Any:
+        return self.tick_values(*self.axis.get_view_interval())  # type: ignore[union-attr]
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """The ticks between two ends."""
+        return ticks((min(vmin, vmax), max(vmin, vmax)), self.scale, MOST_TICKS)
+
+
+class _PlainNumbers(Formatter):
+    """0.001 and 1e-5, as in every other renderer."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return tick_labels([x])[0]
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """As many digits as it takes to tell the ticks apart."""
+        return tick_labels(list(values))
+
+
+def _ticks(axis: Axis, scale: Scale) -> None:
+    axis.set_major_locator(_RoundTicks(scale))
+    axis.set_major_formatter(_PlainNumbers())
+    low, high = sorted(axis.get_view_interval())
+    crowded = scale != "log" or high > low * 10.0**MINOR_DECADES
+    axis.set_minor_locator(NullLocator() if crowded else LogLocator(subs=np.arange(2, 10), numticks=2 * MINOR_DECADES))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _tidy(ax: Axes, picture: Marks) -> None:
+    _ticks(ax.xaxis, picture.x_scale)
+    _ticks(ax.yaxis, picture.y_scale)
+    ax.spines[["top", "right"]].set_visible(False)
+    if not picture.of(Heat):
+        ax.grid(True, color=_colour("ink"), alpha=0.12, linewidth=0.6)
+        ax.set_axisbelow(True)
+
+
+def _annotate(ax: Axes, picture: Marks) -> None:
+    """Everything in words stands around the data, never on it: the rules' labels, the legend and the title above, the notes below."""
+    ax.figure.draw_without_rendering()  # the layout is computed only then, and how much fits into a row depends on it
+    width = ax.get_window_extent().width * 72 / ax.figure.dpi
+    if picture.notes:
+        lines = [line for note in picture.notes for line in textwrap.wrap(note, max(20, int(width / 4.2)))]
+        ax.annotate("\n".join(lines), (0, 0), (0, -36), "axes fraction", "offset points", va="top", fontsize=8, alpha=0.75, annotation_clip=False)
+    height = _label_rules(ax, picture.of(Rule)) + 4
+    height += _place_legend(ax, height, width)
+    ax.set_title(picture.title, loc="left", fontsize=11, fontweight="bold", pad=height + 3)
+
+
+def _label_rules(ax: Axes, rules: Sequence[Rule]) -> float:
+    """Each label in the lowest row that is free at its place; returns the height of all rows in points."""
+    ends: list[float] = []
+    for rule in sorted(rules, key=lambda rule: rule.at):
+        text = ax.annotate(rule.label, (rule.at, 1), (0, 3), ("data", "axes fraction"), "offset points", ha="center", fontsize=8)
+        text.set(color=_colour(rule.colour), annotation_clip=False)
+        left, right = _inside(ax, text)
+        row = next((row for row, end in enumerate(ends) if end < left), len(ends))
+        ends[row : row + 1] = [right]
+        text.xyann = (text.xyann[0], 3 + ROW * row)
+    return ROW * len(ends)
+
+
+def _inside(ax: Axes, text: Annotation) -> tuple[float, float]:
+    """Moves a label so that it does not stick out at the sides; returns where it begins and ends, in pixels."""
+    box, frame = text.get_window_extent(), ax.get_window_extent()
+    shift = max(frame.x0 - box.x0, 0) or min(frame.x1 - box.x1, 0)
+    text.xyann = (shift * 72 / ax.figure.dpi, text.xyann[1])
+    return box.x0 + shift, box.x1 + shift + 6
+
+
+def _place_legend(ax: Axes, above: float, width: float) -> float:
+    """One row above the axes if the entries fit, else several; returns its height in points.  One entry needs no legend."""
+    handles, labels = ax.get_legend_handles_labels()
+    if len(labels) < 2:
+        return 0.0
+    for columns in range(len(labels), 0, -1):
+        legend = _legend(ax, above, columns)
+        if legend.get_window_extent().width * 72 / ax.figure.dpi <= width or columns == 1:
+            break
+    return legend.get_window_extent().height * 72 / ax.figure.dpi
+
+
+def _legend(ax: Axes, above: float, columns: int) -> Legend:
+    shifted = ax.transAxes + ScaledTranslation(0, above / 72, ax.figure.dpi_scale_trans)
+    return ax.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        bbox_transform=shifted,
+        ncols=columns,
+        frameon=False,
+        fontsize=8,
+        borderaxespad=0,
+        borderpad=0,
+        handlelength=2.6,
+        columnspacing=1.4,
+    )
