@@ -56,7 +56,8 @@ class Run:
     Attributes:
         trace: one row per step, since the very first start.
         weights: the state dict at the end, as one would deploy it (averaged, where the optimizer averages).
-        path: the trainable weights along the way: every step while they fit in 32 MiB, else at most 65 points.
+        path: the trainable weights along the way: every step for
+            problems of up to 1,000 weights, else at most 65 points.
         ended: ``"steps"`` (all were walked), ``"stopped"`` (by a stop rule), ``"diverged"`` (the loss or the weights are not
             finite any more) or ``"interrupted"`` (Ctrl-C).
         config: the settings, plain values only.

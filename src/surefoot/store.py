@@ -315,7 +315,8 @@ def _insert_rows(connection: sqlite3.Connection, id: int, rows: list[Row]) -> No
 
 def _row(values: tuple[Any, ...]) -> Row:
     numbers = [float("nan") if value is None else value for value in values[:-1]]
-    return Row(int(numbers[0]), *numbers[1:], json.loads(values[-1]) if values[-1] else {})
+    probes = json.loads(values[-1]) if values[-1] else {}
+    return Row(int(numbers[0]), *numbers[1:], probes)  # type: ignore[arg-type]
 
 
 def _blob(point: Tensor) -> tuple[bytes, str]:

@@ -1,11 +1,12 @@
 """Where did the walk lead?  weights at every step -> the points worth keeping, in bounded memory.
 
-Every step is kept while all of the path fits in 32 MiB (a two-weight problem: 8 million steps); else at most 65 points, evenly
-spread: when they are full, every second one is dropped and the stride doubles. The end is always kept.
+A path of up to 1,000 weights keeps every step while it fits in 32 MiB (two weights: four million steps); any other at most 65
+points, evenly spread over the horizon: when a continued run fills them up, every second one is dropped. The end is always kept.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from surefoot.run import Path
 
+SMALL = 1000  # weights: above, copying them at every step would cost more than the row
 EVERY_STEP_BYTES = 32 * 2**20
 POINTS = 65
 
@@ -22,9 +24,10 @@ class PathRecorder:
     """Takes the weights at the steps that are kept."""
 
     def __init__(self, parameters: Sequence[Tensor], steps: int, so_far: Path | None = None) -> None:
-        weights = sum(p.numel() * p.element_size() for p in parameters)
-        self.thinned = (steps + 1) * weights > EVERY_STEP_BYTES
-        self.stride = 1
+        weights = sum(p.numel() for p in parameters)
+        self.thinned = weights > SMALL or (steps + 1) * weights * parameters[0].element_size() > EVERY_STEP_BYTES
+        # a power of two, so that the points of a continued run stay on the grid when it is thinned
+        self.stride = 2 ** math.ceil(math.log2(max(1, steps / (POINTS - 1)))) if self.thinned else 1
         self.points: dict[int, Tensor] = {}
         if so_far is not None:
             self._take_over(so_far)

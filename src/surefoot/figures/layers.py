@@ -131,6 +131,7 @@ class Marks(_Value):
         title: what is seen.
         x_label, y_label: the quantities, with their units where they have one.
         x_scale, y_scale: ``"linear"`` or ``"log"``.
+        x_whole: x counts something, so that there is nothing between two whole numbers.
         x_limits, y_limits: the part that is shown; layers may reach beyond it.
         layers: what is drawn, the hindmost first.
         notes: what the picture cannot say, one sentence each.
@@ -148,6 +149,7 @@ class Marks(_Value):
     y_limits: Limits
     x_scale: Scale = "linear"
     y_scale: Scale = "linear"
+    x_whole: bool = False
     layers: tuple[Layer, ...] = ()
     notes: tuple[str, ...] = ()
 

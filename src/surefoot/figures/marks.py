@@ -47,7 +47,9 @@ def kinds(answer: Any) -> dict[str, Any]:
     Raises:
         SettingError: it has none.
     """
-    found = {kind: picture for (type_, kind), picture in PICTURES.items() if isinstance(answer, type_) and not isinstance(answer, str)}
+    found = {
+        kind: picture for (type_, kind), picture in PICTURES.items() if isinstance(answer, type_) and not isinstance(answer, str)
+    }
     if not found:
         names = dict.fromkeys("a list of runs" if type_ is Sequence else type_.__name__ for type_, _ in PICTURES)
         raise SettingError(f"{_described(answer)} has no picture. These have one: {', '.join(names)}.")

@@ -12,7 +12,7 @@ from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LogNorm, Normalize, to_hex
+from matplotlib.colors import ListedColormap, LogNorm, Normalize, to_hex
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Annotation
@@ -39,7 +39,9 @@ MAP = "viridis"  # brightness rises evenly along it: readable in grey and with a
 BRIGHTEST = 0.85  # the part of that scale that is still seen as a line on white
 SIZE = (7.2, 4.6)  # inches: two columns of a page, most of a notebook's width
 ROW = 12.0  # points from one row of small text to the next
+GAP = 6.0  # pixels between two labels in a row
 MOST_TICKS = 7
+FILLED = 0.93  # of a row: text gets a few percent wider when the picture is saved with fewer dots per inch
 MINOR_DECADES = 12  # beyond, ten small ticks per decade are a grey bar
 
 
@@ -101,14 +103,16 @@ def _colour(colour: Colour) -> str:
 
 
 def _line(ax: Axes, layer: Line, depth: float) -> None:
-    weight = {"alpha": 0.35, "linewidth": 0.8} if layer.faint else {"linewidth": 1.8}
+    weight = {"alpha": 0.45, "linewidth": 0.8} if layer.faint else {"linewidth": 1.8}
     ax.plot(layer.x, layer.y, color=_colour(layer.colour), linestyle=layer.style, label=layer.label or "_", zorder=depth, **weight)
     if np.isfinite(layer.y).sum() == 1:  # a single point has no line
         ax.plot(layer.x, layer.y, ".", color=_colour(layer.colour), zorder=depth)
 
 
 def _band(ax: Axes, layer: Band, depth: float) -> None:
-    ax.fill_between(layer.x, layer.low, layer.high, color=_colour(layer.colour), alpha=0.25, linewidth=0, label=layer.label or "_", zorder=depth)
+    ax.fill_between(
+        layer.x, layer.low, layer.high, color=_colour(layer.colour), alpha=0.25, linewidth=0, label=layer.label or "_", zorder=depth
+    )
 
 
 def _points(ax: Axes, layer: Points, depth: float) -> None:
@@ -134,8 +138,19 @@ def _heat(ax: Axes, layer: Heat, depth: float) -> None:
     mesh = ax.pcolormesh(edges(layer.x), edges(layer.y), np.ma.masked_invalid(layer.values), norm=norm, cmap=MAP, zorder=depth)
     bar = ax.figure.colorbar(mesh, ax=ax, label=layer.label)
     _ticks(bar.ax.yaxis, layer.scale)
+    lost = np.ma.masked_equal(layer.diverged, False)
+    ax.pcolormesh(edges(layer.x), edges(layer.y), lost, cmap=ListedColormap([HEX["grey"]]), alpha=0.25, linewidth=0, zorder=depth)
     rows, columns = np.nonzero(layer.diverged)
-    ax.scatter(layer.x[columns], layer.y[rows], marker="x", s=20, color=HEX["grey"], linewidths=1, label="diverged" if len(rows) else "_", zorder=depth)
+    ax.scatter(
+        layer.x[columns],
+        layer.y[rows],
+        marker="x",
+        s=20,
+        color=HEX["grey"],
+        linewidths=1,
+        label="diverged" if len(rows) else "_",
+        zorder=depth,
+    )
 
 
 _ARTISTS: dict[type[Layer], Callable[[Axes, Any, float], None]] = {
@@ -151,15 +166,15 @@ _ARTISTS: dict[type[Layer], Callable[[Axes, Any, float], None]] = {
 class _RoundTicks(Locator):
     """The same round numbers as in every other renderer, also after zooming."""
 
-    def __init__(self, scale: Scale) -> None:
-        self.scale = scale
+    def __init__(self, scale: Scale, whole: bool) -> None:
+        self.scale, self.whole = scale, whole
 
     def __call__(self) -> Any:
         return self.tick_values(*self.axis.get_view_interval())  # type: ignore[union-attr]
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
         """The ticks between two ends."""
-        return ticks((min(vmin, vmax), max(vmin, vmax)), self.scale, MOST_TICKS)
+        return ticks((min(vmin, vmax), max(vmin, vmax)), self.scale, MOST_TICKS, self.whole)
 
 
 class _PlainNumbers(Formatter):
@@ -173,8 +188,8 @@ class _PlainNumbers(Formatter):
         return tick_labels(list(values))
 
 
-def _ticks(axis: Axis, scale: Scale) -> None:
-    axis.set_major_locator(_RoundTicks(scale))
+def _ticks(axis: Axis, scale: Scale, whole: bool = False) -> None:
+    axis.set_major_locator(_RoundTicks(scale, whole))
     axis.set_major_formatter(_PlainNumbers())
     low, high = sorted(axis.get_view_interval())
     crowded = scale != "log" or high > low * 10.0**MINOR_DECADES
@@ -183,7 +198,7 @@ def _ticks(axis: Axis, scale: Scale) -> None:
 
 
 def _tidy(ax: Axes, picture: Marks) -> None:
-    _ticks(ax.xaxis, picture.x_scale)
+    _ticks(ax.xaxis, picture.x_scale, picture.x_whole)
     _ticks(ax.yaxis, picture.y_scale)
     ax.spines[["top", "right"]].set_visible(False)
     if not picture.of(Heat):
@@ -197,41 +212,67 @@ def _annotate(ax: Axes, picture: Marks) -> None:
     width = ax.get_window_extent().width * 72 / ax.figure.dpi
     if picture.notes:
         lines = [line for note in picture.notes for line in textwrap.wrap(note, max(20, int(width / 4.2)))]
-        ax.annotate("\n".join(lines), (0, 0), (0, -36), "axes fraction", "offset points", va="top", fontsize=8, alpha=0.75, annotation_clip=False)
+        ax.annotate(
+            "\n".join(lines),
+            (0, 0),
+            (0, -36),
+            "axes fraction",
+            "offset points",
+            va="top",
+            fontsize=8,
+            alpha=0.75,
+            annotation_clip=False,
+        )
     height = _label_rules(ax, picture.of(Rule)) + 4
     height += _place_legend(ax, height, width)
-    ax.set_title(picture.title, loc="left", fontsize=11, fontweight="bold", pad=height + 3)
+    ax.set_title(picture.title, loc="left", fontsize=11, fontweight="bold", pad=height + 8)
 
 
 def _label_rules(ax: Axes, rules: Sequence[Rule]) -> float:
-    """Each label in the lowest row that is free at its place; returns the height of all rows in points."""
-    ends: list[float] = []
-    for rule in sorted(rules, key=lambda rule: rule.at):
-        text = ax.annotate(rule.label, (rule.at, 1), (0, 3), ("data", "axes fraction"), "offset points", ha="center", fontsize=8)
-        text.set(color=_colour(rule.colour), annotation_clip=False)
-        left, right = _inside(ax, text)
-        row = next((row for row, end in enumerate(ends) if end < left), len(ends))
-        ends[row : row + 1] = [right]
-        text.xyann = (text.xyann[0], 3 + ROW * row)
-    return ROW * len(ends)
+    """A flag at the top of every rule, flying to the right; returns the height of all of them in points.
+
+    A flag hangs above those of all rules that it passes, so that no pole goes through a flag.
+    """
+    poles: list[tuple[float, int]] = []
+    for rule in sorted(rules, key=lambda rule: -rule.at):
+        flag = _flag(ax, rule)
+        shift = _shift_inside(ax, flag)
+        box = flag.get_window_extent()
+        row = max((row + 1 for start, row in poles if start < box.x1 + shift + GAP), default=0)
+        poles.append((box.x0 + min(shift, 0), row))
+        flag.xyann = (shift * 72 / ax.figure.dpi, 3 + ROW * row)
+    return ROW * (1 + max((row for _, row in poles), default=-1))
 
 
-def _inside(ax: Axes, text: Annotation) -> tuple[float, float]:
-    """Moves a label so that it does not stick out at the sides; returns where it begins and ends, in pixels."""
-    box, frame = text.get_window_extent(), ax.get_window_extent()
-    shift = max(frame.x0 - box.x0, 0) or min(frame.x1 - box.x1, 0)
-    text.xyann = (shift * 72 / ax.figure.dpi, text.xyann[1])
-    return box.x0 + shift, box.x1 + shift + 6
+def _flag(ax: Axes, rule: Rule) -> Annotation:
+    colour = _colour(rule.colour)
+    pole = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0)}
+    return ax.annotate(
+        rule.label,
+        (rule.at, 1),
+        (0, 3),
+        ("data", "axes fraction"),
+        "offset points",
+        color=colour,
+        fontsize=8,
+        annotation_clip=False,
+        arrowprops=pole,
+    )
+
+
+def _shift_inside(ax: Axes, flag: Annotation) -> float:
+    """How far a flag must move so that it does not stick out to the right, in pixels."""
+    return min(0.0, ax.get_window_extent().x1 - flag.get_window_extent().x1)
 
 
 def _place_legend(ax: Axes, above: float, width: float) -> float:
-    """One row above the axes if the entries fit, else several; returns its height in points.  One entry needs no legend."""
+    """One row above the axes if the entries fit, else several; returns its height in points."""
     handles, labels = ax.get_legend_handles_labels()
-    if len(labels) < 2:
+    if not labels:
         return 0.0
     for columns in range(len(labels), 0, -1):
         legend = _legend(ax, above, columns)
-        if legend.get_window_extent().width * 72 / ax.figure.dpi <= width or columns == 1:
+        if legend.get_window_extent().width * 72 / ax.figure.dpi <= FILLED * width:
             break
     return legend.get_window_extent().height * 72 / ax.figure.dpi
 

@@ -12,6 +12,8 @@ from surefoot.trace import Column
 
 LOG_DECADES = 1.5  # where the values span more, a linear axis shows only the largest of them
 MARGIN = 0.04  # of the axis, on either side
+ABOVE = 0.6  # of the height of a descent: so much of a blow-up is shown above it
+FLAT = 0.1  # of the loss: the least height of a descent, so that a curve that never falls looks flat
 # On a linear axis, values further out than this many times the range of the middle 90 % are cut off: they would flatten all the rest.
 OUTLYING = 10.0
 
@@ -53,27 +55,46 @@ def kept(values: Column) -> Limits:
     return float(max(values.min(), low - room)), float(min(values.max(), high + room))
 
 
+def before_blow_up(losses: Column) -> Limits:
+    """The lowest loss, and a little more than the highest one before it: what came after would flatten all the rest.
+
+    >>> before_blow_up(np.array([3.0, 2.0, 1.0, 1e30]))
+    (1.0, 4.2)
+    """
+    low = float(losses.min())
+    high = float(losses[: int(np.argmin(losses)) + 1].max())
+    return low, high + ABOVE * max(high - low, FLAT * abs(high))
+
+
 def number(value: float, digits: int = 3) -> str:
     """A number as a person writes it, with so many digits that count.
 
     >>> [number(value) for value in (0.001, 1e-05, 20000.0, 1e30, 0.31622, 0.0, -1234567.0, 12.0)]
     ['0.001', '1e-5', '20,000', '1e30', '0.316', '0', '-1.23e6', '12']
     """
-    if value == int(value) and abs(value) < 1e6 if math.isfinite(value) else False:
+    if abs(value) < 1e6 and value == int(value):
         return f"{int(value):,}"
-    if 1000 <= abs(value) < 1e5:
+    if 1000 <= abs(value) < 1e6 and digits <= 6:
         return f"{value:,.0f}"
-    mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+    # Python writes 0.0001 and 1e-05; both are easier to compare as 1e-4 and 1e-5
+    text = f"{value:.{digits - 1}e}" if 0 < abs(value) < 1e-3 else f"{value:.{digits}g}"
+    mantissa, _, exponent = text.partition("e")
+    if not exponent:
+        return mantissa
+    return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
 
 
-def ticks(limits: Limits, scale: Scale, most: int) -> Sequence[float]:
+def ticks(limits: Limits, scale: Scale, most: int, whole: bool = False) -> Sequence[float]:
     """At most ``most`` round numbers within the limits; on a log axis powers of ten, with 2 and 5 between them where there is room.
+
+    With ``whole`` there is none between two whole numbers, and none below zero.
 
     >>> ticks((0.0, 300.0), "linear", 5), ticks((1e-4, 1.0), "log", 5), ticks((0.02, 0.9), "log", 6)
     ([0.0, 100.0, 200.0, 300.0], [0.0001, 0.001, 0.01, 0.1, 1.0], [0.02, 0.05, 0.1, 0.2, 0.5])
     """
     candidates = _log_grids(*limits) if scale == "log" else _linear_grids(*limits)
+    if whole:
+        candidates = [[tick for tick in grid if tick >= 0 and tick == int(tick)] for grid in candidates]
     return next((grid for grid in candidates if len(grid) <= most), [])
 
 

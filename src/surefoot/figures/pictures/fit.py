@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from surefoot.errors import SettingError
-from surefoot.figures.layers import Layer, Line, Marks, Points
+from surefoot.figures.layers import Layer, Limits, Line, Marks, Points
 from surefoot.figures.scales import number, padded
 from surefoot.problem import Problem, is_pair
 from surefoot.run import Run
@@ -17,6 +17,7 @@ from surefoot.trace import Column
 
 CURVE = 201  # points of the fitted curve: smooth at any width, and the middle one lies in the middle
 SHOWN = 2000  # points; more of them cover each other
+FAR = 20.0  # times the height of the points: a curve further away would press them into a line
 
 
 def fit_picture(run: Run, problem: Problem | None) -> Marks:
@@ -47,11 +48,10 @@ def fit_picture(run: Run, problem: Problem | None) -> Marks:
     truth = _truth(problem, grid)
     fitted = _fitted(problem, run, grid)
     picked = np.unique(np.linspace(0, len(x) - 1, SHOWN).round().astype(int))
-    shown = np.concatenate([y, *(layer.y for layer in truth)])
-    limits = padded(float(shown.min()), float(shown.max()), "linear", 0.08)
+    limits = _y_limits(np.concatenate([y, *(layer.y for layer in truth)]), fitted)
     name = f"{problem.name}: " if problem.name else ""
     return Marks(
-        title=f"{name}fit after {len(run.trace):,} steps",
+        title=f"{name}fit after {len(run.trace):,} step{'s' * (len(run.trace) != 1)}",
         x_label="x",
         y_label="y",
         x_limits=padded(float(x.min()), float(x.max()), "linear"),
@@ -63,7 +63,9 @@ def fit_picture(run: Run, problem: Problem | None) -> Marks:
 
 def _columns(problem: Problem) -> tuple[Column, Column]:
     if not is_pair(problem.data):
-        raise SettingError(f"A picture of the fit needs data that is a pair (inputs, targets), got a {type(problem.data).__name__}.")
+        raise SettingError(
+            f"A picture of the fit needs data that is a pair (inputs, targets), got a {type(problem.data).__name__}."
+        )
     x, y = (torch.as_tensor(part).detach().cpu() for part in problem.data)
     if x.numel() != len(x) or y.numel() != len(x):
         shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
@@ -92,8 +94,17 @@ def _fitted(problem: Problem, run: Run, grid: Column) -> Column:
 def _numbers(prediction: Any) -> Column:
     values = prediction.detach().double().cpu().numpy().reshape(-1)
     if len(values) != CURVE:
-        raise SettingError(f"A picture of the fit needs a model with one number per input, got a prediction of shape {tuple(prediction.shape)}.")
+        raise SettingError(
+            f"A picture of the fit needs a model with one number per input, got a prediction of shape {tuple(prediction.shape)}."
+        )
     return values  # type: ignore[no-any-return]
+
+
+def _y_limits(points: Column, fitted: Column) -> Limits:
+    both = np.concatenate([points, fitted])
+    near = np.isfinite(fitted).all() and np.ptp(both) <= FAR * np.ptp(points)
+    shown = both if near else points
+    return padded(float(shown.min()), float(shown.max()), "linear", 0.08)
 
 
 def _line(grid: Column, fitted: Column) -> list[Layer]:
@@ -110,10 +121,10 @@ def _formula(slope: float, height: float) -> str:
     return f"{number(slope)} x {'-' if height < 0 else '+'} {number(abs(height))}"
 
 
-def _notes(fitted: Column, limits: tuple[float, float], run: Run, count: int) -> tuple[str, ...]:
+def _notes(fitted: Column, limits: Limits, run: Run, count: int) -> tuple[str, ...]:
     notes = [f"{SHOWN:,} of {count:,} points are shown."] if count > SHOWN else []
     if not np.isfinite(fitted).all():
         notes.append(f"There is no fitted curve: its weights are not finite numbers. The descent ended: {run.ended}.")
-    elif (fitted < limits[0]).all() or (fitted > limits[1]).all() or np.ptp(fitted) > 10 * (limits[1] - limits[0]):
-        notes.append("The fitted curve lies outside of the picture.")
+    elif fitted.min() < limits[0] or fitted.max() > limits[1]:
+        notes.append(f"The fitted curve leaves the picture: it goes from {number(fitted[0])} to {number(fitted[-1])}.")
     return tuple(notes)

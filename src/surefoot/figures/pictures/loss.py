@@ -9,7 +9,7 @@ import numpy as np
 from surefoot.figures.layers import Band, Layer, Limits, Line, Marks, Points, Scale
 from surefoot.figures.pictures.curve import drawable, positive, raw_layer, smooth_layer, smoothing_note
 from surefoot.figures.pictures.series import Series, series_of
-from surefoot.figures.scales import kept, number, padded, scale_of
+from surefoot.figures.scales import before_blow_up, kept, number, padded, scale_of
 from surefoot.figures.smoothing import Smoothed, smoothed
 from surefoot.run import Run
 from surefoot.trace import Trace
@@ -44,12 +44,17 @@ def loss_picture(answer: Run | Trace | Sequence[Run | Trace]) -> Marks:
     curves = [smoothed(member.steps, member.losses) for member in members]
     scale = _scale(members, curves)
     limits = _y_limits(members, curves, scale)
-    layers = [layer for member, curve in zip(members, curves, strict=True) for layer in _layers(member, curve, scale, limits, len(members))]
+    layers = [
+        layer
+        for member, curve in zip(members, curves, strict=True)
+        for layer in _layers(member, curve, scale, limits, len(members))
+    ]
     return Marks(
         title=_title(members),
         x_label="step",
         y_label="loss",
-        x_limits=padded(min(member.first for member in members), max(member.last for member in members), "linear", 0.02),
+        x_limits=_x_limits(members),
+        x_whole=True,
         y_limits=limits,
         y_scale=scale,
         layers=tuple(sorted(layers, key=_depth)),
@@ -63,12 +68,19 @@ def _scale(members: Sequence[Series], curves: Sequence[Smoothed]) -> Scale:
     return scale_of(np.concatenate([curve.mean for curve in curves]))
 
 
+def _x_limits(members: Sequence[Series]) -> Limits:
+    first, last = min(member.first for member in members), max(member.last for member in members)
+    return padded(first, last, "linear", 0.02) if last > first else (first - 0.5, last + 0.5)
+
+
 def _y_limits(members: Sequence[Series], curves: Sequence[Smoothed], scale: Scale) -> Limits:
-    shown = np.concatenate([values for member in members for values in (member.losses, member.validation)])
-    if not len(shown):
+    walked = [member for member in members if len(member.losses)]
+    if not walked:
         return 0.0, 1.0
     if scale == "linear":
-        return padded(*kept(shown), "linear")
+        lows, highs = zip(*map(_range, walked), strict=True)
+        return padded(min(lows), max(highs), "linear")
+    shown = np.concatenate([values for member in members for values in (member.losses, member.validation)])
     means = positive(np.concatenate([curve.mean for curve in curves]))
     low, high = max(positive(shown).min(), means.min() / BELOW), shown.max()
     steady = [member.losses.max() for member in members if member.diverged_at is None]
@@ -77,17 +89,26 @@ def _y_limits(members: Sequence[Series], curves: Sequence[Smoothed], scale: Scal
     return padded(low, max(low, high), "log")
 
 
+def _range(member: Series) -> Limits:
+    """What a linear axis should show of a descent: where it starts, and all but its outliers or its blow-up."""
+    if member.diverged_at is not None:
+        return before_blow_up(member.losses)
+    low, high = kept(np.concatenate([member.losses, member.validation]))
+    return min(low, float(member.losses[0])), max(high, float(member.losses[0]))
+
+
 def _layers(member: Series, curve: Smoothed, scale: Scale, limits: Limits, count: int) -> list[Layer]:
     alone = count == 1
     layers: list[Layer] = []
     if curve.reach and count <= RAW_OF:
         layers.append(raw_layer(curve, scale, limits, member.colour, "raw" if alone else ""))
-    layers.append(smooth_layer(curve, scale, member.colour, ("smoothed" if curve.reach else "loss") if alone else member.label, member.style))
+    label = ("smoothed" if curve.reach else "loss" if len(member.validation) else "") if alone else member.label
+    layers.append(smooth_layer(curve, scale, member.colour, label, member.style))
     if len(member.validation):
         colour = "orange" if alone else member.colour
         measured = drawable(member.validation, scale)
         layers.append(Points(member.validated, measured, colour, "validation" if alone else "", "circle"))
-        layers += [Line(member.validated, measured, colour, style="dashed")] if alone else []
+        layers += [Line(member.validated, measured, colour, style="dashed", faint=True)] if alone else []
     return layers + _end(member, limits, alone)
 
 
@@ -107,7 +128,10 @@ def _noted(members: Sequence[Series]) -> list[str]:
         notes.append("Circles: validation loss.")
     if several and any(member.diverged_at is not None for member in members):
         notes.append("Crosses: the descent diverged.")
-    return notes + [f"{member.label}: no loss is a finite number." for member in members if not len(member.losses)]
+    empty = [member for member in members if not len(member.losses)]
+    return notes + [
+        f"{member.label}: no loss is a finite number." if several else "No loss is a finite number." for member in empty
+    ]
 
 
 def _of_curves(members: Sequence[Series], curves: Sequence[Smoothed]) -> list[str]:
@@ -128,7 +152,11 @@ def _of_axis(members: Sequence[Series], scale: Scale, limits: Limits) -> list[st
 
 def _title(members: Sequence[Series]) -> str:
     names = {member.problem for member in members}
-    what = f"loss of {len(members)} descents" if len(members) > 1 else f"loss over {members[0].count:,} steps"
+    what = (
+        f"loss of {len(members)} descents"
+        if len(members) > 1
+        else f"loss over {members[0].count:,} step{'s' * (members[0].count > 1)}"
+    )
     name = names.pop() if len(names) == 1 else ""
     return f"{name}: {what}" if name else what.capitalize()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,16 +12,17 @@ from surefoot.errors import SettingError
 from surefoot.figures.layers import Layer, Limits, Marks, Points, Rule, Scale, Span
 from surefoot.figures.pictures.curve import positive, raw_layer, smooth_layer, smoothing_note
 from surefoot.figures.pictures.series import DISTINCT, config_of, diverged_at, mean_of_last, trace_of
-from surefoot.figures.scales import number, padded, scale_of
-from surefoot.figures.smoothing import Smoothed, smoothed
+from surefoot.figures.scales import before_blow_up, number, padded, scale_of
+from surefoot.figures.smoothing import BINS, Smoothed, smoothed
 from surefoot.find.found import Found
 from surefoot.find.rules import RULES
 from surefoot.find.suggest import Suggestion, suggest
 from surefoot.trace import Column, Trace
 
 RISE = 10.0  # a range test raises the rate at least so many times, and never lowers it
-ABOVE = 0.6  # of the height of the descent: so much of the blow-up is shown above it
-FLAT = 0.1  # of the loss (on a logarithmic axis: of a decade times ten): the least height shown, so that a curve that never falls looks flat
+FOOT = 0.1  # of the height shown: where a blow-up is this high it has begun
+BELOW = 2.0  # times: so far below the smoothed loss are raw losses shown on a logarithmic axis
+ROOM = 3.0  # times: so far the axis reaches beyond the rates where there is no range test
 
 
 def range_picture(trace: Trace) -> Marks:
@@ -36,7 +38,9 @@ def range_picture(trace: Trace) -> Marks:
         SettingError: the rate does not rise from row to row.
     """
     if not is_range_test(trace_of(trace)):
-        raise SettingError("Loss against learning rate needs a trace whose rate rises from row to row; range_test(problem) makes one.")
+        raise SettingError(
+            "Loss against learning rate needs a trace whose rate rises from row to row; range_test(problem) makes one."
+        )
     answers = [suggest(trace, rule) for rule in RULES]
     silent = [f"{answer.rule}: no rate. {answer.reason}" for answer in answers if answer.lr is None]
     return _picture("Loss while the learning rate rises", trace, [], _rules(answers), silent)
@@ -79,46 +83,63 @@ def is_range_test(trace: Trace) -> bool:
 def _picture(title: str, test: Trace | None, trials: Sequence[Trace], rules: Sequence[Layer], notes: Sequence[str]) -> Marks:
     curve = _curve(test)
     ends = [(config_of(trial).get("lr", math.nan), _final(trial), diverged_at(trial) is not None) for trial in trials]
-    scale, limits = _y_axis(curve, np.array([loss for _, loss, diverged in ends if not diverged]))
-    rates = [rate for rate, *_ in ends] + [rate for layer in rules for rate in _rates(layer)] + ([] if test is None else [*test["lr"][[0, -1]]])
-    layers = [*(layer for layer in rules if isinstance(layer, Span)), *_of_test(test, curve, scale, limits), *_of_trials(ends, limits)]
+    scale, limits = _y_axis(test, curve, np.array([loss for _, loss, diverged in ends if not diverged]))
+    layers = [*rules, *_of_test(test, curve, scale, limits, "range test" if trials else ""), *_of_trials(ends, limits)]
     return Marks(
         title=title,
         x_label="learning rate",
         y_label="loss",
-        x_limits=padded(float(np.nanmin(rates)), float(np.nanmax(rates)), "log"),
+        x_limits=_x_limits(test, [rate for rate, *_ in ends], rules),
         y_limits=limits,
         x_scale="log",
         y_scale=scale,
-        layers=(*layers, *(layer for layer in rules if isinstance(layer, Rule))),
+        layers=tuple(layers),
         notes=(*notes, *smoothing_note(curve.reach)),
     )
 
 
+def _x_limits(test: Trace | None, trials: Sequence[float], rules: Sequence[Layer]) -> Limits:
+    rates = [*trials, *(rate for layer in rules for rate in _rates(layer))]
+    rates += [min(rates, default=1.0) / ROOM, max(rates, default=1.0) * ROOM] if test is None else [*test["lr"][[0, -1]]]
+    return padded(float(np.nanmin(rates)), float(np.nanmax(rates)), "log")
+
+
 def _curve(test: Trace | None) -> Smoothed:
-    return smoothed(np.empty(0), np.empty(0)) if test is None else smoothed(test.finite["lr"], test.finite["loss"])
+    """The smoothed loss up to the blow-up, which is added as it is: it would lift the mean of the steps before it."""
+    rates, losses = (np.empty(0), np.empty(0)) if test is None else (test.finite["lr"], test.finite["loss"])
+    if not len(losses):
+        return smoothed(rates, losses)
+    end = _foot(losses)
+    curve = smoothed(rates[:end], losses[:end])
+    added = {name: np.append(getattr(curve, name), losses[end : end + BINS]) for name in ("low", "high", "mean")}
+    return replace(curve, x=np.append(curve.x, rates[end : end + BINS]), **added)
 
 
-def _y_axis(curve: Smoothed, ends: Column) -> tuple[Scale, Limits]:
-    """From the lowest loss to a little above the loss from which the curve fell: the blow-up would flatten all the rest."""
-    fall = slice(0, int(np.argmin(curve.mean)) + 1) if len(curve.mean) else slice(0)
-    means = np.concatenate([curve.mean[fall], ends])
-    raw = np.concatenate([curve.low[fall], curve.high[fall], ends])
-    if not len(raw):
+def _foot(losses: Column) -> int:
+    """How many losses there are before the blow-up: up to the last low one before the first that is too high to be shown."""
+    low, top = before_blow_up(losses)
+    high = np.flatnonzero((losses > top) & (np.arange(len(losses)) > np.argmin(losses)))
+    if not len(high):
+        return len(losses)
+    return int(np.flatnonzero(losses[: high[0]] <= low + FOOT * (top - low))[-1]) + 1
+
+
+def _y_axis(test: Trace | None, curve: Smoothed, ends: Column) -> tuple[Scale, Limits]:
+    ranges = [before_blow_up(test.finite["loss"])] if test is not None and len(test.finite) else []
+    ranges += [(float(ends.min()), float(ends.max()) if not ranges else ranges[0][1])] if len(ends) else []
+    if not ranges:
         return "linear", (0.0, 1.0)
-    scale: Scale = "linear" if (raw < 0).any() else scale_of(means)
-    if scale == "log":
-        low, high = math.log10(positive(means).min()), math.log10(raw.max())
-        return scale, padded(10**low, 10 ** (high + ABOVE * max(high - low, FLAT * 10)), scale)
-    low, high = float(raw.min()), float(raw.max())
-    return scale, padded(low, high + ABOVE * max(high - low, FLAT * abs(high)), scale)
+    low, top = min(low for low, _ in ranges), max(top for _, top in ranges)
+    means = np.concatenate([curve.mean[curve.mean <= top], ends])
+    scale: Scale = "linear" if low < 0 else scale_of(means)
+    return scale, padded(max(low, positive(means).min() / BELOW) if scale == "log" else low, top, scale)
 
 
-def _of_test(test: Trace | None, curve: Smoothed, scale: Scale, limits: Limits) -> list[Layer]:
+def _of_test(test: Trace | None, curve: Smoothed, scale: Scale, limits: Limits, name: str) -> list[Layer]:
     if test is None:
         return []
     raw = [raw_layer(curve, scale, limits, "blue", "raw")] if curve.reach else []
-    return [*raw, smooth_layer(curve, scale, "blue", "smoothed" if curve.reach else "loss"), *_end(test, limits)]
+    return [*raw, smooth_layer(curve, scale, "blue", "smoothed" if curve.reach else name), *_end(test, limits)]
 
 
 def _end(test: Trace, limits: Limits) -> list[Layer]:
@@ -143,11 +164,16 @@ def _of_trials(ends: Sequence[tuple[float, float, bool]], limits: Limits) -> lis
 
 def _rules(answers: Sequence[Suggestion]) -> list[Layer]:
     known = sorted((answer.lr, answer.rule) for answer in answers if answer.lr is not None)
-    return [Rule(rate, f"{rule} {number(rate, 2)}", DISTINCT[1 + place % (len(DISTINCT) - 1)], "dashed") for place, (rate, rule) in enumerate(known)]
+    return [
+        Rule(rate, f"{rule} {number(rate, 2)}", DISTINCT[1 + place % (len(DISTINCT) - 1)], "dashed")
+        for place, (rate, rule) in enumerate(known)
+    ]
 
 
 def _answer(found: Found) -> list[Layer]:
-    layers: list[Layer] = [Span(found.low, found.high, f"as good: {number(found.low, 2)} to {number(found.high, 2)}")]
+    layers: list[Layer] = []
+    if found.high > found.low:
+        layers.append(Span(found.low, found.high, f"as good: {number(found.low, 2)} to {number(found.high, 2)}"))
     layers.append(Rule(found.lr, f"use {number(found.lr)}", "green"))
     if found.ceiling is not None:
         layers.append(Rule(found.ceiling, f"diverges {number(found.ceiling, 2)}", "red", "dashed"))

@@ -72,7 +72,8 @@ def _by_rate(runs: Sequence[Run | Trace]) -> Mapping[float, list[Run | Trace]]:
 
 
 def _numbers_of_steps(most: int) -> Column:
-    return np.unique(np.geomspace(max(1, most / 1000), most, ROWS).round())
+    first = min(most, max(2, most // 1000))  # the loss before the first update is the same at every rate
+    return np.unique(np.geomspace(first, most, ROWS).round())
 
 
 def _cell(runs: Sequence[Run | Trace], count: int) -> float:
@@ -117,10 +118,10 @@ def _title(runs: Sequence[Run | Trace]) -> str:
 def _notes(values: Column, diverged: Column, start: float, signed: bool) -> tuple[str, ...]:
     notes = ["Loss: mean over the last tenth of the steps."]
     if (values > start).any():
-        notes.append(f"Losses above the {number(start)} of the start have its colour.")
+        notes.append(f"Losses above {number(start)}, the one at the start, all have its colour.")
     if diverged.any():
         grown = "" if signed else f", or {number(BLOWN_UP)} times the loss at the start"
-        notes.append(f"x: diverged (not a finite number{grown}).")
+        notes.append(f"Grey, x: diverged (not a finite number{grown}).")
     if (np.isnan(values) & ~diverged).any():
         notes.append("Blank: not walked so far.")
     return tuple(notes)

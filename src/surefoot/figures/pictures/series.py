@@ -18,7 +18,7 @@ from surefoot.trace import Column, Trace
 TELLING = {
     "problem": "{}",
     "optimizer": "{}",
-    "lr": "learning rate {}",
+    "lr": "lr {}",
     "schedule": "{}",
     "batch_size": "batch {}",
     "steps": "{} steps",
