@@ -7,7 +7,7 @@ from typing import Any
 
 from surefoot.errors import SettingError, unknown
 from surefoot.figures.layers import Band, Heat, Layer, Line, Marks, Points, Rule, Span
-from surefoot.figures.pictures import PICTURES, default_kind
+from surefoot.figures.pictures import PICTURES, Picture, default_kind
 from surefoot.problem import Problem
 
 __all__ = ["Band", "Heat", "Layer", "Line", "Marks", "Points", "Rule", "Span", "kinds", "marks"]
@@ -19,8 +19,8 @@ def marks(answer: Any, *, kind: str | None = None, problem: Problem | None = Non
     Args:
         answer: a `Trace`, a `Run`, a `Found`, or a list of runs and traces.
         kind: ``"loss"`` against the step; ``"rate"``: loss against the learning rate; ``"fit"``: the points and the fitted curve
-            of a run, with ``problem=``; ``"map"``: the final loss over rate and steps, of a list. None: ``"rate"`` for a range test and
-            for a `Found`, else ``"loss"``.
+            of a run, with ``problem=``; ``"map"``: the final loss over rate and steps, of a list. None: ``"rate"`` for a range test
+            and for a `Found`, else ``"loss"``.
         problem: the problem that a run descended, for ``"fit"``.
 
     Returns:
@@ -41,7 +41,7 @@ def marks(answer: Any, *, kind: str | None = None, problem: Problem | None = Non
     return known[kind or default_kind(answer, known)](answer, problem)
 
 
-def kinds(answer: Any) -> dict[str, Any]:
+def kinds(answer: Any) -> dict[str, Picture]:
     """The kinds of picture that a value has, the usual one first, each with the function that makes its marks.
 
     Raises:

@@ -24,7 +24,7 @@ from surefoot.figures.marks import marks
 from surefoot.figures.scales import edges, tick_labels, ticks
 from surefoot.problem import Problem
 
-# Okabe and Ito, "Color Universal Design" (2008): told apart with any colour vision.  Its yellow is too pale on white; brown takes its place.
+# Okabe and Ito, "Color Universal Design" (2008): told apart with any colour vision.  Their yellow, too pale on white, is brown here.
 HEX = {
     "grey": "#808080",
     "blue": "#0072B2",
@@ -86,7 +86,7 @@ class _ShownAxes(Axes):
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png")
+        _root(self).savefig(buffer, format="png")
         return buffer.getvalue()
 
 
@@ -96,6 +96,11 @@ def _new_axes() -> Axes:
     return figure.add_subplot(axes_class=_ShownAxes)
 
 
+def _root(ax: Axes) -> Figure:
+    """The whole figure, also where the axes stand in a part of it."""
+    return ax.figure.canvas.figure
+
+
 def _colour(colour: Colour) -> str:
     if isinstance(colour, str):
         return HEX.get(colour) or str(rcParams["text.color"])
@@ -103,7 +108,7 @@ def _colour(colour: Colour) -> str:
 
 
 def _line(ax: Axes, layer: Line, depth: float) -> None:
-    weight = {"alpha": 0.45, "linewidth": 0.8} if layer.faint else {"linewidth": 1.8}
+    weight: dict[str, Any] = {"alpha": 0.45, "linewidth": 0.8} if layer.faint else {"linewidth": 1.8}
     ax.plot(layer.x, layer.y, color=_colour(layer.colour), linestyle=layer.style, label=layer.label or "_", zorder=depth, **weight)
     if np.isfinite(layer.y).sum() == 1:  # a single point has no line
         ax.plot(layer.x, layer.y, ".", color=_colour(layer.colour), zorder=depth)
@@ -193,7 +198,7 @@ def _ticks(axis: Axis, scale: Scale, whole: bool = False) -> None:
     axis.set_major_formatter(_PlainNumbers())
     low, high = sorted(axis.get_view_interval())
     crowded = scale != "log" or high > low * 10.0**MINOR_DECADES
-    axis.set_minor_locator(NullLocator() if crowded else LogLocator(subs=np.arange(2, 10), numticks=2 * MINOR_DECADES))
+    axis.set_minor_locator(NullLocator() if crowded else LogLocator(subs=range(2, 10), numticks=2 * MINOR_DECADES))
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -207,8 +212,8 @@ def _tidy(ax: Axes, picture: Marks) -> None:
 
 
 def _annotate(ax: Axes, picture: Marks) -> None:
-    """Everything in words stands around the data, never on it: the rules' labels, the legend and the title above, the notes below."""
-    ax.figure.draw_without_rendering()  # the layout is computed only then, and how much fits into a row depends on it
+    """Words stand around the data, never on it: the rules' labels, the legend and the title above, the notes below."""
+    _root(ax).draw_without_rendering()  # the layout is computed only then, and how much fits into a row depends on it
     width = ax.get_window_extent().width * 72 / ax.figure.dpi
     if picture.notes:
         lines = [line for note in picture.notes for line in textwrap.wrap(note, max(20, int(width / 4.2)))]
@@ -262,12 +267,12 @@ def _flag(ax: Axes, rule: Rule) -> Annotation:
 
 def _shift_inside(ax: Axes, flag: Annotation) -> float:
     """How far a flag must move so that it does not stick out to the right, in pixels."""
-    return min(0.0, ax.get_window_extent().x1 - flag.get_window_extent().x1)
+    return float(min(0.0, ax.get_window_extent().x1 - flag.get_window_extent().x1))
 
 
 def _place_legend(ax: Axes, above: float, width: float) -> float:
     """One row above the axes if the entries fit, else several; returns its height in points."""
-    handles, labels = ax.get_legend_handles_labels()
+    labels = ax.get_legend_handles_labels()[1]
     if not labels:
         return 0.0
     for columns in range(len(labels), 0, -1):

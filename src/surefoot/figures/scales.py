@@ -14,7 +14,7 @@ LOG_DECADES = 1.5  # where the values span more, a linear axis shows only the la
 MARGIN = 0.04  # of the axis, on either side
 ABOVE = 0.6  # of the height of a descent: so much of a blow-up is shown above it
 FLAT = 0.1  # of the loss: the least height of a descent, so that a curve that never falls looks flat
-# On a linear axis, values further out than this many times the range of the middle 90 % are cut off: they would flatten all the rest.
+# On a linear axis, values further out than so many times the range of the middle 90 % are cut off: they would flatten all the rest.
 OUTLYING = 10.0
 
 
@@ -140,4 +140,4 @@ def _log_grids(low: float, high: float) -> list[list[float]]:
     every = [[float(f"{factor}e{power}") for power in powers for factor in factors] for factors in ((1, 2, 5), (1, 3), (1,))]
     sparse = [[float(f"1e{power}") for power in powers if power % stride == 0] for stride in (2, 3, 5, 10, 20, 50, 100)]
     inside = [[tick for tick in grid if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)] for grid in every + sparse]
-    return inside + [[]]
+    return [*inside, []]

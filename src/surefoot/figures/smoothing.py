@@ -1,7 +1,8 @@
 """What the eye needs of a noisy column.  (x, raw values) -> bins: their lowest, highest and smoothed value.
 
 The smoothed curve is the mean over a triangular window that looks as far back as ahead, so that it neither lags nor hides where a
-curve turns.  At the two ends it is cut off, but where the first values fall steeply it narrows to the first one instead.  Smoothing is for looking: no answer is computed from it.
+curve turns.  At the two ends it is cut off, but where the first values fall steeply it narrows to the first one instead.
+Smoothing is for looking: no answer is computed from it.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def draw(
         height: rows of the drawing itself, without legend and notes, 8 or more; None: 16.
 
     Returns:
-        Lines of text without a final line break; in colours if standard output is a terminal and the environment has no ``NO_COLOR``.
+        Lines of text without a final line break; in colours if standard output is a terminal and ``NO_COLOR`` is not set.
 
     Raises:
         SettingError: the value has no picture, or none of that kind; the picture would be too small.
@@ -76,7 +76,7 @@ def text(picture: Marks, width: int, height: int, colourful: bool) -> str:
     for layer in picture.layers:
         _STROKES[type(layer)](canvas, layer)
     _number(canvas)
-    lines = [picture.title, picture.y_label, *canvas.rows(), picture.x_label.center(width), *canvas.legend()]
+    lines = [*textwrap.wrap(picture.title, width), picture.y_label, *canvas.rows(), picture.x_label.center(width), *canvas.legend()]
     lines += [line for note in picture.notes for line in textwrap.wrap(note, width)]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -136,7 +136,7 @@ class _Canvas:
     def enter(self, sample: str, colour: Colour, label: str) -> None:
         """Adds a line to the legend, if there is something to say."""
         if label:
-            self.entries.append(_Entry(sample, colour, label))
+            self.entries.append(_Entry(sample, colour, label[: self.width - len(sample) - 1]))
 
     def rows(self) -> list[str]:
         """The drawing with its frame and its numbers."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Collection
 from typing import Any
 
 from surefoot.errors import SettingError
@@ -40,3 +42,27 @@ def number(name: str, value: Any, *, positive: bool = False) -> float:
     if not math.isfinite(result) or result < 0 or (positive and result == 0):
         raise SettingError(f"{name} must be a finite number {'above 0' if positive else 'of at least 0'}, got {value!r}.")
     return result
+
+
+def hint(name: object, known: Collection[str]) -> str:
+    """A question after the nearest known name, to go behind an error message; nothing where none is near.
+
+    Example:
+        >>> hint("hight", ["height", "weight"])
+        " Did you mean 'height'?"
+    """
+    spelled = {candidate.lower(): candidate for candidate in known}
+    near = difflib.get_close_matches(str(name).lower(), spelled, n=1, cutoff=0.5)
+    return f" Did you mean {spelled[near[0]]!r}?" if near else ""
+
+
+def listed(names: Collection[str], most: int = 20) -> str:
+    """The names with commas between, the end of a long list as a count.
+
+    Example:
+        >>> listed(["a", "b", "c"], most=2)
+        'a, b and 1 more'
+    """
+    shown = list(names)[:most]
+    rest = len(names) - len(shown)
+    return ", ".join(map(str, shown)) + (f" and {rest} more" if rest else "")

@@ -1,4 +1,7 @@
-"""Every picture there is.  (type of the value, kind) -> the function that makes its marks; a new picture is one file and one row."""
+"""Every picture there is.  (type of the value, kind) -> the function that makes its marks.
+
+A new picture is one file and one row.
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def fit_picture(run: Run, problem: Problem | None) -> Marks:
             ``true_w`` and ``true_b``.
 
     Returns:
-        Marks with the points (at most 2,000, spread evenly over the samples), the true line and the model with the weights of the run.
+        Marks with the points (at most 2,000, spread evenly over the samples), the true line and the model with the run's weights.
 
     Raises:
         SettingError: there is no problem, or its data is not of that form.

@@ -118,7 +118,7 @@ def _end(member: Series, limits: Limits, alone: bool) -> list[Layer]:
     last = member.losses[-1] if len(member.losses) else limits[1]
     height = float(np.clip(last, *limits))
     label = f"diverged at step {member.diverged_at:,}" if alone else ""
-    return [Points([member.diverged_at], [height], "red" if alone else member.colour, label, "cross")]
+    return [Points(np.array([member.diverged_at]), np.array([height]), "red" if alone else member.colour, label, "cross")]
 
 
 def _noted(members: Sequence[Series]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Loss against learning rate.  a range test, or what was found -> the curve, cut off where it blows up, and the rates it suggests."""
+"""Loss against learning rate.  a range test, or what was found -> the curve, cut off where it blows up, and its rates."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def range_picture(trace: Trace) -> Marks:
         trace: a descent whose learning rate rises from row to row.
 
     Returns:
-        Marks with the raw and the smoothed loss, a `Rule` at the rate of every rule that has one, and a note for each of the others.
+        Marks with the raw and the smoothed loss, a `Rule` at the rate of every rule that has one, and a note for the others.
 
     Raises:
         SettingError: the rate does not rise from row to row.
@@ -53,8 +53,8 @@ def found_picture(found: Found) -> Marks:
         found: the answer of `find_lr`.
 
     Returns:
-        Marks with the loss of the range test (if there was one), the final loss of every other trial at its rate, the `Span` of the rates that
-        are as good, and a `Rule` at the rate itself and at the rate that diverges.
+        Marks with the loss of the range test (if there was one), the final loss of every other trial at its rate, the `Span` of the
+        rates that are as good, and a `Rule` at the rate itself and at the rate that diverges.
 
     Example:
         >>> picture = found_picture(Found(0.03, 0.01, 0.1, 0.5, True, "verified", (), 400, 1.5, 1000))
@@ -111,8 +111,8 @@ def _curve(test: Trace | None) -> Smoothed:
         return smoothed(rates, losses)
     end = _foot(losses)
     curve = smoothed(rates[:end], losses[:end])
-    added = {name: np.append(getattr(curve, name), losses[end : end + BINS]) for name in ("low", "high", "mean")}
-    return replace(curve, x=np.append(curve.x, rates[end : end + BINS]), **added)
+    low, high, mean = (np.append(column, losses[end : end + BINS]) for column in (curve.low, curve.high, curve.mean))
+    return replace(curve, x=np.append(curve.x, rates[end : end + BINS]), low=low, high=high, mean=mean)
 
 
 def _foot(losses: Column) -> int:
@@ -147,7 +147,7 @@ def _end(test: Trace, limits: Limits) -> list[Layer]:
     if step is None:
         return []
     rate = float(test["lr"][test["step"] == step][0])
-    return [Points([rate], [limits[1]], "red", f"diverged at {number(rate)}", "cross")]
+    return [Points(np.array([rate]), np.array([limits[1]]), "red", f"diverged at {number(rate)}", "cross")]
 
 
 def _of_trials(ends: Sequence[tuple[float, float, bool]], limits: Limits) -> list[Layer]:
@@ -156,9 +156,9 @@ def _of_trials(ends: Sequence[tuple[float, float, bool]], limits: Limits) -> lis
     layers: list[Layer] = []
     if walked:
         rates, losses = zip(*walked, strict=True)
-        layers.append(Points(list(rates), np.clip(losses, *limits), "orange", "final loss of a trial", "circle"))
+        layers.append(Points(np.array(rates), np.clip(losses, *limits), "orange", "final loss of a trial", "circle"))
     if lost:
-        layers.append(Points(lost, [limits[1]] * len(lost), "orange", "a trial that diverged", "cross"))
+        layers.append(Points(np.array(lost), np.full(len(lost), limits[1]), "orange", "a trial that diverged", "cross"))
     return layers
 
 

@@ -26,9 +26,9 @@ def map_picture(runs: Sequence[Run | Trace]) -> Marks:
         runs: descents at two or more learning rates; several at one rate (other seeds) are averaged.
 
     Returns:
-        Marks with a `Heat`: x the rates, y the numbers of steps, values the mean loss over the last tenth of those steps, NaN where the
-        descent was not walked so far; ``diverged`` where the loss is not finite or, never having been negative, a thousand times the
-        one at the start; and `Points` at the best rate for every number of steps.
+        Marks with a `Heat`: x the rates, y the numbers of steps, values the mean loss over the last tenth of those steps, NaN where
+        the descent was not walked so far; ``diverged`` where the loss is not finite or, never having been negative, a thousand
+        times the one at the start; and `Points` at the best rate for every number of steps.
 
     Raises:
         SettingError: there are fewer than two rates, or a descent has no steps.

@@ -1,0 +1,59 @@
+"""surefoot find.  a problem -> the learning rate to train it with."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from surefoot.cli import options
+
+
+def command(
+    problem: options.Name,
+    target: options.Target = None,
+    model: options.Model = None,
+    option: options.Option = None,
+    optimizer: Annotated[str, typer.Option(help="Any of torch.optim by name, or momentum, nesterov.")] = "adamw",
+    steps: Annotated[int, typer.Option(help="The horizon: how many steps will be trained.")] = 1000,
+    schedule: Annotated[str, typer.Option(help="constant, cosine, warmup-cosine, ...")] = "constant",
+    batch_size: options.BatchSize = None,
+    budget: Annotated[float, typer.Option(help="The most to spend, in training runs.")] = 1.0,
+    low: Annotated[float, typer.Option(help="The smallest rate looked at.")] = 1e-8,
+    high: Annotated[float, typer.Option(help="The largest rate looked at.")] = 10.0,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    clip_norm: options.Clip = None,
+    accumulate: options.Accumulate = None,
+    autocast: options.Autocast = None,
+    as_json: options.Json = False,
+    plot: options.Plot = None,
+    picture: options.Picture = None,
+) -> int:
+    """Finds the learning rate for a problem; exit code 1 when it is not confident.
+
+    Example: surefoot find points.csv --target y --optimizer adamw --steps 500
+    """
+    import surefoot as sf
+
+    with options.told(quiet=as_json):
+        loaded = options.load(problem, target, model, option)
+        found = sf.find_lr(
+            loaded, optimizer=optimizer, steps=steps, schedule=schedule, batch_size=options.batch_size(batch_size), budget=budget, low=low,
+            high=high, seed=seed, device=device, clip_norm=clip_norm, accumulate=accumulate, autocast=autocast,
+            progress=False if as_json else None,
+        )  # fmt: skip
+    if as_json:
+        options.show_json({**{key: value for key, value in asdict(found).items() if key != "trials"}, "trials": len(found.trials)})
+    else:
+        typer.echo(f"{loaded}\n{loaded.source}\n\n{found}")
+        typer.echo(f"next: surefoot descend {problem}{_same(target, model, option)} --lr {found.lr:.3g} --optimizer {optimizer} --steps {steps}"
+                   + (f" --schedule {schedule}" if schedule != "constant" else ""))  # fmt: skip
+    options.show_picture(found, False if as_json else plot, picture)
+    return 0 if found.confident else 1
+
+
+def _same(target: str | None, model: str | None, option: list[str] | None) -> str:
+    words = [f" --target {target}" if target else "", f" --model {model}" if model else "", *(f" -o {text}" for text in option or [])]
+    return "".join(words)
