@@ -24,7 +24,7 @@ from surefoot.figures.marks import marks
 from surefoot.figures.scales import edges, tick_labels, ticks
 from surefoot.problem import Problem
 
-# Okabe and Ito, "Color Universal Design" (2008): told apart with any colour vision.  Their yellow, too pale on white, is brown here.
+# Okabe and Ito, "Color Universal Design" (2008): told apart with any colour vision; brown for their yellow, too pale on white.
 HEX = {
     "grey": "#808080",
     "blue": "#0072B2",
@@ -73,9 +73,9 @@ def draw(picture: Marks, ax: Axes | None = None) -> Axes:
     """Draws marks, on a new figure if no axes are given."""
     ax = ax or _new_axes()
     ax.set(xlabel=picture.x_label, ylabel=picture.y_label, xscale=picture.x_scale, yscale=picture.y_scale)
+    ax.set(xlim=picture.x_limits, ylim=picture.y_limits)  # first: autoscaling overflows where losses do
     for place, layer in enumerate(picture.layers):
         _ARTISTS[type(layer)](ax, layer, 2 + 0.01 * place)
-    ax.set(xlim=picture.x_limits, ylim=picture.y_limits)
     _tidy(ax, picture)
     _annotate(ax, picture)
     return ax

@@ -44,14 +44,15 @@ def diabetes(seed: int = 0) -> Problem:
         batch_size="full",
         name="diabetes",
         answer=least_squares(x[learn], y[learn]),
-        source="Efron, Hastie, Johnstone and Tibshirani 2004, Annals of Statistics 32(2), 407-499, as scikit-learn ships it; standardised",
+        source="Efron, Hastie, Johnstone and Tibshirani 2004, Annals of Statistics 32(2), 407-499, as scikit-learn ships it; "
+        "inputs and target standardised, a fifth held out",
     )
 
 
 def breast_cancer(seed: int = 0) -> Problem:
     """Logistic regression: malignant or benign, from thirty measurements of 569 tumours.
 
-    The classes can be separated by a plane: the loss falls towards 0 for ever, the weights grow for ever, and no minimum is reached.
+    The classes can be separated by a plane: the loss falls towards 0 and the weights grow for ever, and no minimum is reached.
 
     Args:
         seed: what the split and the first weights are drawn from, 0 or more.
@@ -73,8 +74,11 @@ def breast_cancer(seed: int = 0) -> Problem:
         validation=(x[held_out], y[held_out]),
         batch_size=64,
         name="breast-cancer",
-        answer=Answer(loss=0.0, source="the classes are linearly separable, so 0 is the greatest lower bound, which no weights reach"),
-        source="UCI data set 'Breast Cancer Wisconsin (Diagnostic)' (Wolberg, Street and Mangasarian 1995), as scikit-learn ships it; standardised",
+        answer=Answer(
+            loss=0.0, source="the classes are linearly separable, so 0 is the greatest lower bound, which no weights reach"
+        ),
+        source="UCI data set 'Breast Cancer Wisconsin (Diagnostic)' (Wolberg et al. 1995), as scikit-learn ships it; "
+        "inputs standardised, a stratified fifth held out",
     )
 
 

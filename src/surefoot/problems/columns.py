@@ -107,7 +107,7 @@ def _add_numbers(result: Encoded, name: str, values: Matrix, learn: Indices) -> 
     known = values[learn][~missing[learn]]
     if not len(known) or known.min() == known.max():
         # a column that says nothing but whether it is there still says that
-        if len(known) and 0 < missing[learn].sum():
+        if len(known) and missing[learn].any():
             _note_filled(result, name, missing, "whether a value is there is all that the column says")
             result.numeric.append(name)
             result.parts.append(_standardised(missing.astype(np.float64), learn)[:, None])
@@ -137,7 +137,9 @@ def _add_categories(result: Encoded, name: str, column: pandas.Series[Any], lear
     if missing.any():
         _note_filled(result, name, missing, f"a category of their own, {MISSING}")
     kept = sorted(_most_frequent(counts))
-    result.categorical.append(f"{name} ({len(counts)} categories{f', the {CATEGORIES} most frequent kept' if len(counts) > len(kept) else ''})")
+    result.categorical.append(
+        f"{name} ({len(counts)} categories{f', the {CATEGORIES} most frequent kept' if len(counts) > len(kept) else ''})"
+    )
     result.parts.append(_one_hot(labels, kept, rest=len(counts) > len(kept)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 import warnings
 from pathlib import Path
@@ -38,8 +39,11 @@ def read(path: Path) -> pandas.DataFrame:
     except UnicodeDecodeError as error:
         raise _undecodable(path, error) from None
     except (pandas.errors.ParserError, pandas.errors.ParserWarning) as error:
-        raise UserFileError(f"{path} is not a table that can be read: {_reason(error)}. Every line needs as many values as there are column names.") from error
-    _check_names(path, [str(name) for name in frame.columns])
+        raise UserFileError(
+            f"{path} is not a table that can be read: {_reason(error)}. Every line needs as many values as there are column names."
+        ) from error
+    frame.columns = frame.columns.str.strip()
+    _check_names(path, list(frame.columns))
     return _without_row_numbers(frame)
 
 
@@ -54,8 +58,7 @@ def line_of(path: Path, row: int) -> int:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
         filled = (reader.line_num for values in reader if values)
-        next(line for index, line in enumerate(filled) if index == row + 1)
-        return reader.line_num
+        return next(itertools.islice(filled, row + 1, None))
 
 
 def _opening(path: Path) -> str:
@@ -64,7 +67,9 @@ def _opening(path: Path) -> str:
         with path.open("rb") as file:
             block = file.read(2**16)
     except FileNotFoundError:
-        raise UserFileError(f"There is no file {path}. Check the name and the folder; the current folder is {Path.cwd()}.") from None
+        raise UserFileError(
+            f"There is no file {path}. Check the name and the folder; the current folder is {Path.cwd()}."
+        ) from None
     except OSError as error:
         raise UserFileError(f"{path} cannot be read: {error.strerror or error}.") from error
     if not block.strip():
@@ -90,7 +95,9 @@ def _dialect(path: Path, opening: str) -> tuple[str, str]:
 
 def _undecodable(path: Path, error: UnicodeDecodeError) -> UserFileError:
     wrong = error.object[error.start]
-    return UserFileError(f"{path} is not text in UTF-8: it holds the byte 0x{wrong:02x} where none can be. Save the table as 'CSV UTF-8'.")
+    return UserFileError(
+        f"{path} is not text in UTF-8: it holds the byte 0x{wrong:02x} where none can be. Save the table as 'CSV UTF-8'."
+    )
 
 
 def _reason(error: Exception) -> str:
@@ -103,7 +110,9 @@ def _reason(error: Exception) -> str:
 def _check_names(path: Path, names: list[str]) -> None:
     # pandas makes equal names different by a suffix: 1.5 and 1.5.1
     if all(re.fullmatch(r"[-+]?\d+(\.\d*){0,2}(e[-+]?\d+)?", name, re.IGNORECASE) for name in names):
-        raise UserFileError(f"The first line of {path} holds numbers ({', '.join(names[:4])}), not names. Add a line of column names above it.")
+        raise UserFileError(
+            f"The first line of {path} holds numbers ({', '.join(names[:4])}), not names. Add a line of column names above it."
+        )
 
 
 def _without_row_numbers(frame: pandas.DataFrame) -> pandas.DataFrame:

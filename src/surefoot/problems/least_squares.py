@@ -12,8 +12,8 @@ from surefoot.problem import Answer
 def least_squares(inputs: Any, targets: Any) -> Answer:
     """The closed-form answer of ``mean((inputs @ w + b - targets)**2)``.
 
-    With the design matrix ``D = [inputs 1]`` of n rows the minimum solves ``D (w, b) = targets`` in the least-squares sense, and the
-    Hessian is ``(2/n) D^T D`` everywhere.
+    With the design matrix ``D = [inputs 1]`` of n rows the minimum solves ``D (w, b) = targets`` in the least-squares sense, and
+    the Hessian is ``(2/n) D^T D`` everywhere.
 
     Args:
         inputs: (samples,) or (samples, features).

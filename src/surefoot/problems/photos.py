@@ -20,7 +20,7 @@ Patches: TypeAlias = "np.ndarray[Any, np.dtype[np.float32]]"
 def photo_patches(noise: float = 0.1, seed: int = 0) -> Problem:
     """A denoising autoencoder on the squares of 8 x 8 pixels of two colour photographs.
 
-    The noise is drawn once. The right fifth of each photograph is held out, so that no held-out square touches one that is learnt from.
+    The noise is drawn once. The right fifth of each photograph is held out, so that held-out pixels are never learnt from.
 
     Args:
         noise: standard deviation of the Gaussian noise on every pixel, on a scale from 0 (black) to 1 (white), 0 or more.

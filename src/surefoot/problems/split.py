@@ -30,7 +30,9 @@ def split(samples: int, seed: int, labels: Any = None) -> tuple[Indices, Indices
     """
     random = np.random.default_rng(options.count("seed", seed, least=0))
     labels = np.zeros(samples) if labels is None else np.asarray(labels)
-    groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    # one sort: looking for each class anew would take classes x samples
+    ordered = np.argsort(labels, kind="stable")
+    groups = np.split(ordered, np.flatnonzero(np.diff(labels[ordered])) + 1)
     is_held_out = np.zeros(samples, dtype=bool)
     for group in groups:
         is_held_out[random.permutation(group)[: round(SHARE * len(group))]] = True

@@ -20,8 +20,8 @@ from surefoot.problems import options
 def valley() -> Problem:
     """A curve with two valleys: ``x^4/4 - x^3/3 - x^2 + 8/3``, low at x = 2 (loss 0) and less so at x = -1 (loss 9/4).
 
-    Between them, at x = 0, stands a hill. From the start at -2.2 plain descent with a small rate walks into the nearer, higher valley;
-    a rate between 0.2 and the stability limit 1/3 leaps over the hill.
+    Between them, at x = 0, stands a hill. From the start at -2.2 plain descent with a small rate walks into the nearer, higher
+    valley; a rate between 0.2 and the stability limit 1/3 leaps over the hill.
 
     Example:
         >>> problem = valley()
@@ -59,7 +59,13 @@ def bowl(curvatures: Sequence[float] = (1.0, 10.0)) -> Problem:
         return (x.new_tensor(values) * x**2).sum() / 2
 
     answer = Answer(minima=((0.0,) * len(values),), loss=0.0, curvature=max(values), source="by construction")
-    return _surface("bowl", height, (1.0,) * len(values), answer, f"made here: a quadratic with the curvatures {', '.join(map('{:g}'.format, values))}")
+    return _surface(
+        "bowl",
+        height,
+        (1.0,) * len(values),
+        answer,
+        f"made here: a quadratic with the curvatures {', '.join(map('{:g}'.format, values))}",
+    )
 
 
 def saddle() -> Problem:
@@ -90,7 +96,9 @@ def rosenbrock() -> Problem:
     def height(x: Tensor) -> Tensor:
         return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
 
-    answer = Answer(minima=((1.0, 1.0),), loss=0.0, curvature=501 + math.sqrt(301**2 + 400**2), source="Hessian [[802, -400], [-400, 200]]")
+    answer = Answer(
+        minima=((1.0, 1.0),), loss=0.0, curvature=501 + math.sqrt(301**2 + 400**2), source="Hessian [[802, -400], [-400, 200]]"
+    )
     source = "Rosenbrock 1960, The Computer Journal 3(3), 175-184; start from Moré, Garbow and Hillstrom 1981, problem 1"
     return _surface("rosenbrock", height, (-1.2, 1.0), answer, source)
 
@@ -138,7 +146,9 @@ def rastrigin(dimensions: int = 2) -> Problem:
     def height(x: Tensor) -> Tensor:
         return (10 + x**2 - 10 * torch.cos(2 * math.pi * x)).sum()
 
-    answer = Answer(minima=((0.0,) * n,), loss=0.0, curvature=2 + 40 * math.pi**2, source="the Hessian is diag(2 + 40 pi^2 cos(2 pi x))")
+    answer = Answer(
+        minima=((0.0,) * n,), loss=0.0, curvature=2 + 40 * math.pi**2, source="the Hessian is diag(2 + 40 pi^2 cos(2 pi x))"
+    )
     return _surface("rastrigin", height, (2.2,) * n, answer, "Rastrigin 1974, Systems of Extremal Control, Nauka")
 
 
@@ -156,7 +166,9 @@ def beale() -> Problem:
     # at the minimum every term is 0, so the Hessian is 2 J^T J with the rows (-1/2, 3), (-3/4, 3), (-7/8, 9/4) of J
     across, mixed, along = 2 * 1.578125, 2 * -5.71875, 2 * 23.0625
     curvature = (across + along) / 2 + math.hypot((across - along) / 2, mixed)
-    answer = Answer(minima=((3.0, 0.5),), loss=0.0, curvature=curvature, source="Hessian 2 J^T J at (3, 1/2), where all three terms are 0")
+    answer = Answer(
+        minima=((3.0, 0.5),), loss=0.0, curvature=curvature, source="Hessian 2 J^T J at (3, 1/2), where all three terms are 0"
+    )
     source = "Beale 1958, Princeton technical report 25; start from Moré, Garbow and Hillstrom 1981, problem 5"
     return _surface("beale", height, (1.0, 1.0), answer, source)
 

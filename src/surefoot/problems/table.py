@@ -30,13 +30,18 @@ CLASSES = 10  # whole numbers up to so many different ones may be names of class
 ROWS_PER_CLASS = 5  # ... if there are so many rows for each: five points on a line are not five classes
 ROWS_TO_HOLD_OUT = 20  # with fewer, a fifth of them would tell nothing
 HIDDEN = 64
-SOLVABLE = 500  # columns up to which least squares costs less than the descent that it is the answer to
+SOLVABLE = 10**7  # numbers in the inputs up to which least squares costs about a second and 100 MB
 
 
 def table(
-    path: str | os.PathLike[str], target: str | None = None, *, model: str = "auto", categorical: Collection[str] = (), seed: int = 0
+    path: str | os.PathLike[str],
+    target: str | None = None,
+    *,
+    model: str = "auto",
+    categorical: Collection[str] = (),
+    seed: int = 0,
 ) -> Problem:
-    """Predicting one column of a CSV or TSV file from the others.
+    r"""Predicting one column of a CSV or TSV file from the others.
 
     A target is a class where it is text, or only 0 and 1, or at most ten whole numbers with five rows or more for each;
     otherwise it is an amount, and standardised, so that a loss of 1 is what guessing its mean costs.
@@ -64,7 +69,7 @@ def table(
         >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = pathlib.Path(folder, "points.csv")
-        ...     _ = file.write_text("x,y" + "".join(f"\\n{x},{3 * x + 1}" for x in range(10)))
+        ...     _ = file.write_text("x,y" + "".join(f"\n{x},{3 * x + 1}" for x in range(10)))
         ...     problem = table(file, "y")
         >>> print(problem, "|", problem.answer.loss < 1e-12)
         points.csv: 2 weights | True
@@ -95,7 +100,9 @@ class Goal:
     words: str
 
 
-def _with_known_target(frame: pandas.DataFrame, target: str | None, categorical: Collection[str], path: Path) -> tuple[pandas.DataFrame, str]:
+def _with_known_target(
+    frame: pandas.DataFrame, target: str | None, categorical: Collection[str], path: Path
+) -> tuple[pandas.DataFrame, str]:
     """The rows whose target is known, and the target's name; the index still counts the rows of the file."""
     names = [str(name) for name in frame.columns]
     if target is None:
@@ -107,20 +114,24 @@ def _with_known_target(frame: pandas.DataFrame, target: str | None, categorical:
         raise UserFileError(f"{path} has column names but no rows. Add at least two.")
     known = frame[frame[target].notna()]
     if not len(known):
-        raise UserFileError(f"The target {target!r} of {path} is missing in every one of the {len(frame):,} rows. Give another target.")
+        raise UserFileError(
+            f"The target {target!r} of {path} is missing in every one of the {len(frame):,} rows. Give another target."
+        )
     if len(known) < 2:
         lost = f" with a known target {target!r} (of {len(frame):,})" if len(frame) > 1 else ""
         raise UserFileError(f"{path} has one row only{lost}; there is nothing to learn from a single one. Add at least one more.")
     return known, target
 
 
-def _classes(column: pandas.Series[Any], model: str, named: bool, path: Path) -> pandas.Categorical | None:
+def _classes(column: pandas.Series[Any], model: str, named: bool, path: Path) -> pandas.Categorical[Any] | None:
     """The target as classes, or None where it is an amount."""
     import pandas
 
     values = None if named else numbers(column, path)
     if values is None and model == "linear":
-        raise UserFileError(f"The target {column.name!r} of {path} is text, and model='linear' predicts numbers. Use model='logistic' or 'network'.")
+        raise UserFileError(
+            f"The target {column.name!r} of {path} is text, and model='linear' predicts numbers. Use model='logistic' or 'network'."
+        )
     if values is not None and (model == "linear" or (model != "logistic" and not _looks_like_classes(values))):
         return None
     labels = pandas.Categorical(column.astype(str) if values is None else [f"{value:.12g}" for value in values])
@@ -132,7 +143,9 @@ def _classes(column: pandas.Series[Any], model: str, named: bool, path: Path) ->
         )
     if count > max(2, len(column) / 2):
         way_out = "Give a target that repeats." if values is None else "Use model='linear' or 'network'."
-        raise UserFileError(f"The target {column.name!r} of {path} has {count:,} different values in {len(column):,} rows: no classes. {way_out}")
+        raise UserFileError(
+            f"The target {column.name!r} of {path} has {count:,} different values in {len(column):,} rows: no classes. {way_out}"
+        )
     return labels
 
 
@@ -142,7 +155,7 @@ def _looks_like_classes(values: Matrix) -> bool:
     return len(different) <= CLASSES and enough_rows and bool((different == different.round()).all())
 
 
-def _split(rows: int, seed: int, labels: pandas.Categorical | None) -> tuple[Indices, Indices]:
+def _split(rows: int, seed: int, labels: pandas.Categorical[Any] | None) -> tuple[Indices, Indices]:
     learn, held_out = split(rows, seed, None if labels is None else labels.codes)
     return (learn, held_out) if rows >= ROWS_TO_HOLD_OUT else (np.arange(rows), held_out[:0])
 
@@ -159,20 +172,30 @@ def _amount(column: pandas.Series[Any], learn: Indices, path: Path) -> Goal:
     return Goal(scaled, 1, nn.functional.mse_loss, "linear", words)
 
 
-def _class(labels: pandas.Categorical) -> Goal:
+def _class(labels: pandas.Categorical[Any]) -> Goal:
     codes = np.asarray(labels.codes, dtype=np.int64)
     counts = np.bincount(codes)
-    words = f"{len(counts)} classes: " + listed([f"{name} ({count:,} rows)" for name, count in zip(labels.categories, counts, strict=True)])
+    words = f"{len(counts)} classes: " + listed(
+        [f"{name} ({count:,} rows)" for name, count in zip(labels.categories, counts, strict=True)]
+    )
     if len(counts) == 2:
-        return Goal(torch.from_numpy(codes.astype(np.float32))[:, None], 1, nn.functional.binary_cross_entropy_with_logits, "logistic", words)
+        return Goal(
+            torch.from_numpy(codes.astype(np.float32))[:, None],
+            1,
+            nn.functional.binary_cross_entropy_with_logits,
+            "logistic",
+            words,
+        )
     return Goal(torch.from_numpy(codes), len(counts), nn.functional.cross_entropy, "logistic", words)
 
 
 def _problem(path: Path, matrix: Matrix, goal: Goal, model: str, parts: tuple[Indices, Indices], seed: int, source: str) -> Problem:
     inputs = torch.from_numpy(matrix)
-    built = seeded(lambda: _network(matrix.shape[1], goal.outputs) if model == "network" else nn.Linear(matrix.shape[1], goal.outputs), seed)
+    built = seeded(
+        lambda: _network(matrix.shape[1], goal.outputs) if model == "network" else nn.Linear(matrix.shape[1], goal.outputs), seed
+    )
     learnt, held_out = ((inputs[part], goal.values[part]) for part in map(torch.from_numpy, parts))
-    solvable = model == "linear" and matrix.shape[1] <= SOLVABLE
+    solvable = model == "linear" and matrix.size <= SOLVABLE
     kind = {"linear": "linear regression", "network": f"a network with two hidden layers of {HIDDEN}"}.get(
         model, "logistic regression" if goal.outputs == 1 else "softmax regression"
     )
@@ -203,7 +226,8 @@ def _source(path: Path, whole: pandas.DataFrame, name: str, goal: Goal, inputs: 
     learnt, held_out = map(len, parts)
     lost = len(whole) - learnt - held_out
     lines = [
-        f"{path}: {len(whole):,} rows; {learnt:,} to learn from, {held_out:,} held out" + (f", {lost:,} without a target left out" if lost else ""),
+        f"{path}: {len(whole):,} rows; {learnt:,} to learn from, {held_out:,} held out"
+        + (f", {lost:,} without a target left out" if lost else ""),
         f"target {name!r}: {goal.words}",
         f"numeric columns, standardised: {listed(inputs.numeric) or 'none'}",
         f"categorical columns: {listed(inputs.categorical) or 'none'}",

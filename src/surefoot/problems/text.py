@@ -19,10 +19,10 @@ from surefoot.problems.initial import seeded
 
 # modules that are one file each in every Python from 3.11 on; about 1 MB and 0.1 MB
 LEARN = (
-    "argparse ast calendar configparser csv dataclasses difflib enum functools inspect pickle random shutil "
-    "statistics subprocess textwrap threading"
-).split()
-HELD_OUT = "bisect fractions heapq tempfile".split()
+    *("argparse", "ast", "calendar", "configparser", "csv", "dataclasses", "difflib", "enum", "functools"),
+    *("inspect", "pickle", "random", "shutil", "statistics", "subprocess", "textwrap", "threading"),
+)
+HELD_OUT = ("bisect", "fractions", "heapq", "tempfile")
 
 # newline and the printable characters of ASCII; every other character is read as the last of the alphabet
 ALPHABET = "\n" + "".join(map(chr, range(32, 127))) + "\ufffd"
@@ -39,8 +39,8 @@ def text(context: int = 64, width: int = 64, layers: int = 2, seed: int = 0) -> 
         seed: what the first weights are drawn from, 0 or more.
 
     Returns:
-        A problem whose inputs and targets are (windows, context) int64 characters, the targets one character ahead. Whole files are held out.
-        Guessing at random costs ``log(97)`` = 4.57.
+        A problem whose inputs and targets are (windows, context) int64 characters, the targets one character ahead. Whole files
+        are held out. Guessing at random costs ``log(97)`` = 4.57.
 
     Raises:
         SettingError: an option makes no sense.
@@ -61,7 +61,8 @@ def text(context: int = 64, width: int = 64, layers: int = 2, seed: int = 0) -> 
         validation=_windows(HELD_OUT, length),
         batch_size=64,
         name="text",
-        source=f"the source files of Python's standard library on this machine ({', '.join(LEARN)}); held out: {', '.join(HELD_OUT)}",
+        source="the source files of Python's standard library on this machine: "
+        f"{', '.join(LEARN)}; held out: {', '.join(HELD_OUT)}",
     )
 
 

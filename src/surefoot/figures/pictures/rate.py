@@ -42,8 +42,7 @@ def range_picture(trace: Trace) -> Marks:
             "Loss against learning rate needs a trace whose rate rises from row to row; range_test(problem) makes one."
         )
     answers = [suggest(trace, rule) for rule in RULES]
-    silent = [f"{answer.rule}: no rate. {answer.reason}" for answer in answers if answer.lr is None]
-    return _picture("Loss while the learning rate rises", trace, [], _rules(answers), silent)
+    return _picture("Loss while the learning rate rises", trace, [], _rules(answers), _silent(answers))
 
 
 def found_picture(found: Found) -> Marks:
@@ -167,6 +166,14 @@ def _rules(answers: Sequence[Suggestion]) -> list[Layer]:
     return [
         Rule(rate, f"{rule} {number(rate, 2)}", DISTINCT[1 + place % (len(DISTINCT) - 1)], "dashed")
         for place, (rate, rule) in enumerate(known)
+    ]
+
+
+def _silent(answers: Sequence[Suggestion]) -> list[str]:
+    """The rules without a rate, those with the same reason together."""
+    reasons = dict.fromkeys(answer.reason for answer in answers if answer.lr is None)
+    return [
+        f"No rate from {', '.join(answer.rule for answer in answers if answer.reason == reason)}: {reason}." for reason in reasons
     ]
 
 

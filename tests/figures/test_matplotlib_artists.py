@@ -1,0 +1,170 @@
+"""What matplotlib was given against the marks; and nothing else changed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from planted_pictures import AWKWARD, EVERY_PICTURE, found, line_problem, line_run, noisy, range_test, rates_apart, run
+
+from surefoot.figures.layers import Heat, Line, Points, Rule
+from surefoot.figures.marks import marks
+from surefoot.figures.matplotlib import HEX, plot
+from surefoot.figures.scales import ticks
+
+
+def rendered(axes):
+    axes.figure.canvas.draw()
+    return np.asarray(axes.figure.canvas.buffer_rgba())
+
+
+@pytest.mark.parametrize(("answer", "kind", "problem"), EVERY_PICTURE.values(), ids=EVERY_PICTURE)
+def test_every_picture_is_drawn_with_the_words_and_limits_of_its_marks(answer, kind, problem):
+    picture = marks(answer, kind=kind, problem=problem)
+    axes = plot(answer, kind=kind, problem=problem)
+    assert (axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel()) == (picture.title, picture.x_label, picture.y_label)
+    assert (axes.get_xscale(), axes.get_yscale()) == (picture.x_scale, picture.y_scale)
+    assert (axes.get_xlim(), axes.get_ylim()) == (picture.x_limits, picture.y_limits)
+    assert len(np.unique(rendered(axes))) > 10
+
+
+@pytest.mark.parametrize("answer", AWKWARD.values(), ids=AWKWARD)
+def test_awkward_losses_are_drawn(answer):
+    rendered(plot(answer, kind="loss"))
+
+
+@pytest.mark.parametrize("answer", [run(noisy(300)), range_test(noise=0.05), found()], ids=["run", "range test", "found"])
+def test_lines_carry_the_numbers_of_the_marks(answer):
+    drawn = {line.get_label(): line.get_xydata() for line in plot(answer).lines}
+    for layer in marks(answer).of(Line):
+        np.testing.assert_array_equal(drawn[layer.label or "_"], np.column_stack([layer.x, layer.y]))
+
+
+def test_rules_stand_at_their_rates_and_say_which():
+    picture, axes = marks(range_test()), plot(range_test())
+    upright = sorted(line.get_xdata()[0] for line in axes.lines if list(line.get_ydata()) == [0, 1])
+    assert upright == sorted(rule.at for rule in picture.of(Rule))
+    assert {rule.label for rule in picture.of(Rule)} <= {text.get_text() for text in axes.texts}
+
+
+def test_the_fit_is_red_and_the_truth_green():
+    axes = plot(line_run(), kind="fit", problem=line_problem())
+    colours = {line.get_label().split(":")[0]: to_hex(line.get_color()).upper() for line in axes.lines}
+    assert colours == {"true": HEX["green"], "fitted": HEX["red"]}
+    (points,) = [artist for artist in axes.collections if isinstance(artist, PathCollection)]
+    np.testing.assert_array_equal(points.get_offsets(), np.column_stack([part.numpy() for part in line_problem().data]))
+
+
+def test_the_map_carries_its_cells():
+    (heat,) = marks(rates_apart(), kind="map").of(Heat)
+    axes = plot(rates_apart(), kind="map")
+    mesh, _ = [artist for artist in axes.collections if isinstance(artist, QuadMesh)]
+    np.testing.assert_array_equal(np.ma.filled(mesh.get_array(), np.nan), heat.values)
+    assert (mesh.norm.vmin, mesh.norm.vmax) == heat.limits
+    best = marks(rates_apart(), kind="map").of(Points)[0]
+    assert any(np.array_equal(artist.get_offsets(), np.column_stack([best.x, best.y])) for artist in axes.collections)
+
+
+@pytest.mark.parametrize("answer", [range_test(noise=0.02), AWKWARD["eight"], found()], ids=["range test", "eight", "found"])
+def test_words_overlap_neither_the_data_nor_each_other(answer):
+    axes = plot(answer)
+    axes.figure.draw_without_rendering()
+    words = [text for text in axes.texts if text.get_text() in {rule.label for rule in marks(answer).of(Rule)}]
+    # without the poles, which lead from the words to the data
+    boxes = [mpl.text.Text.get_window_extent(text) for text in words] + [axes.get_legend().get_window_extent()]
+    boxes.append(axes._left_title.get_window_extent())
+    frame = axes.get_window_extent()
+    for place, box in enumerate(boxes):
+        assert box.y0 >= frame.y1 - 1
+        assert box.x1 <= axes.figure.bbox.x1
+        assert not any(box.overlaps(other) for other in boxes[:place])
+
+
+def test_ticks_are_those_of_the_marks_also_after_zooming():
+    axes = plot(range_test())
+    assert list(axes.get_xticks()) == list(ticks(axes.get_xlim(), "log", 7))
+    axes.set_xlim(0.01, 0.5)
+    assert list(axes.get_xticks()) == [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.01", "0.02", "0.05", "0.1", "0.2", "0.5"]
+
+
+def test_on_axes_of_the_users():
+    figure = Figure(figsize=(8, 3))
+    left, right = figure.subplots(1, 2)
+    assert plot(run(noisy(20)), ax=right) is right
+    assert right.lines
+    assert not left.lines
+
+
+def test_in_a_part_of_a_figure():
+    figure = Figure(layout="constrained")
+    part, _ = figure.subfigures(1, 2)
+    axes = part.subplots()
+    assert plot(range_test(), ax=axes) is axes
+    figure.draw_without_rendering()
+
+
+def test_a_notebook_shows_it():
+    png = plot(run(noisy(20)))._repr_png_()
+    assert png.startswith(b"\x89PNG")
+
+
+def test_it_can_be_saved(tmp_path):
+    axes = plot(found())
+    for name in ("a.png", "a.svg", "a.pdf"):
+        axes.figure.savefig(tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 1000
+
+
+def test_pyplot_is_not_even_loaded():
+    code = """
+import os, sys
+import matplotlib
+before = list(dict.items(matplotlib.rcParams))  # not through rcParams itself: asking it for the backend loads pyplot
+from surefoot.figures.matplotlib import plot
+from planted_pictures import EVERY_PICTURE
+for answer, kind, problem in EVERY_PICTURE.values():
+    plot(answer, kind=kind, problem=problem).figure.canvas.draw()
+assert "matplotlib.pyplot" not in sys.modules
+assert list(dict.items(matplotlib.rcParams)) == before
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, env=environment)
+
+
+def test_backend_settings_and_current_figure_stay():
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("svg")
+    try:
+        mine = plt.figure()
+        before = (plt.get_backend(), dict(mpl.rcParams), plt.get_fignums(), len(mine.axes))
+        for answer, kind, problem in EVERY_PICTURE.values():
+            axes = plot(answer, kind=kind, problem=problem)
+            assert isinstance(axes.figure.canvas, FigureCanvasAgg)
+        assert (plt.get_backend(), dict(mpl.rcParams), plt.get_fignums(), len(mine.axes)) == before
+        assert plt.gcf() is mine
+    finally:
+        plt.close("all")
+        plt.switch_backend("agg")
+
+
+def test_a_dark_style_of_the_users_is_followed():
+    with mpl.rc_context({"text.color": "white", "axes.facecolor": "black", "figure.facecolor": "black"}):
+        axes = plot(rates_apart(), kind="map")
+        edges = [
+            to_hex(colour)
+            for artist in axes.collections
+            if isinstance(artist, PathCollection)
+            for colour in artist.get_edgecolors()
+        ]
+    assert "#ffffff" in edges
