@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -67,14 +64,6 @@ def test_a_value_without_a_picture_is_told_which_have_one(value):
 
 def test_the_usual_kind_comes_first():
     assert [next(iter(kinds(answer))) for answer in (trace([1.0]), run([1.0]), [])] == ["loss", "loss", "loss"]
-
-
-def test_marks_load_no_renderer():
-    code = "import sys, surefoot.figures.marks; print([name for name in ('matplotlib', 'plotext', 'PIL') if name in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert done.stdout.strip() == "[]"
 
 
 def test_layers_can_be_told_apart():

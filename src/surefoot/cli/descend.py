@@ -125,7 +125,9 @@ def _tell(run: Run, problem: Problem, store: str) -> None:
         typer.echo(f"Above {limit:.3g} (2 / curvature) plain gradient descent cannot settle here, however many steps it takes; this was {run.config['lr']:g}.")
     if "run_id" in run.config:
         where = "" if store == STORE else f" --store {os.fspath(store)}"
-        typer.echo(f"recorded as run {run.config['run_id']}; go on with: surefoot descend --continue {run.config['run_id']}{where}")
+        number = run.config["run_id"]
+        hint = "" if run.ended == "diverged" else f"; go on with: surefoot descend --continue {number}{where}"
+        typer.echo(f"recorded as run {number}{hint}")
 
 
 def _number(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot.descent.batches import validation_source
+from surefoot.descent.validate import evaluating
+from surefoot.errors import SettingError
 from surefoot.problem import Problem
+from surefoot.run import Run
 
 
 @dataclass(frozen=True)
@@ -79,19 +83,36 @@ def accuracy(data: Any = None, *, every: int = 20) -> Probe:
         data: any form of classified data; None for the problem's validation data.
         every: steps between two measurements.
     """
-    return Probe("accuracy", lambda moment: _accuracy(moment, data), every, after=True)
+    return Probe("accuracy", lambda moment: _accuracy(moment.problem, moment.model, data), every, after=True)
 
 
-@torch.no_grad()
-def _accuracy(moment: Moment, data: Any) -> float:
-    parameter = next(moment.model.parameters())
-    held_out = moment.problem.validation if data is None else data
-    modes = [(module, module.training) for module in moment.model.modules()]
-    moment.model.eval()
+def accuracy_of(problem: Problem, run: Run, data: Any = None) -> float:
+    """The share of samples that a finished run classifies rightly.
+
+    Args:
+        problem: what was descended.
+        run: the run whose weights are judged.
+        data: any form of classified data; None for the problem's validation data.
+
+    Example:
+        >>> from surefoot import descend, problems
+        >>> digits = problems.load("digits-linear")
+        >>> accuracy_of(digits, descend(digits, lr=0.5, steps=200)) > 0.9
+        True
+    """
+    model = copy.deepcopy(problem.model)
+    model.load_state_dict(dict(run.weights))
+    return _accuracy(problem, model, data)
+
+
+def _accuracy(problem: Problem, model: nn.Module, data: Any) -> float:
+    parameter = next(model.parameters())
+    held_out = problem.validation if data is None else data
+    if held_out is None:
+        raise SettingError("The problem has no validation data to measure accuracy on; give data=.")
     hits = count = 0
-    for inputs, targets in validation_source(held_out, parameter.device, parameter.dtype).epoch(0, 0):
-        hits += int((moment.model(inputs).argmax(-1) == targets).sum())
-        count += targets.numel()
-    for module, training in modes:
-        module.training = training
+    with evaluating(model), torch.no_grad():
+        for inputs, targets in validation_source(held_out, parameter.device, parameter.dtype).epoch(0, 0):
+            hits += int((model(inputs).argmax(-1) == targets).sum())
+            count += targets.numel()
     return hits / count if count else float("nan")

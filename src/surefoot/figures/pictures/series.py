@@ -29,6 +29,15 @@ TELLING = {
     "dtype": "{}",
     "device": "{}",
 }
+OF_ONE = (
+    "optimizer",
+    "lr",
+    "schedule",
+    "batch_size",
+    "seed",
+    "clip_norm",
+    "autocast",
+)  # what is said where there is nothing to compare
 DISTINCT = ("blue", "orange", "green", "purple", "sky", "red", "brown", "ink")
 _STYLES = ("solid", "dashed", "dashdot", "dotted")
 FINAL = 0.1  # the part of a descent over which its final loss is averaged
@@ -121,17 +130,18 @@ def mean_of_last(losses: Column) -> float:
 def _series(answer: Run | Trace, config: Mapping[str, Any], label: str, colour: Colour, style: str) -> Series:
     trace = trace_of(answer)
     finite, measured = trace.finite, np.isfinite(trace["validation_loss"])
+    end = diverged_at(answer)
     return Series(
-        label=label,
+        label=f"{label}, diverged at {end:,}" if end is not None else label,
         colour=colour,
         style=style,
         problem=str(config.get("problem") or ""),
-        settings=_words(config, [key for key in TELLING if key not in ("problem", "steps", "device", "dtype")]),
+        settings=_words(config, OF_ONE),
         steps=finite["step"].astype(np.float64),
         losses=finite["loss"],
         validated=trace["step"][measured].astype(np.float64),
         validation=trace["validation_loss"][measured],
-        diverged_at=diverged_at(answer),
+        diverged_at=end,
         first=int(trace["step"][0]),
         last=int(trace["step"][-1]),
         count=len(trace),

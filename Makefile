@@ -1,0 +1,45 @@
+# make demo, make test, make check, make bench, make clean: each installs what it needs into .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test quick check bench clean
+
+demo: .venv/.installed
+	$(BIN)/python examples/demo.py
+
+test: .venv/.tested
+	$(BIN)/python -m pytest -n 2
+
+quick: .venv/.tested
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+check: .venv/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.benched
+	$(BIN)/python benchmarks/speed.py
+
+clean:
+	rm -rf .venv out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "surefoot needs Python 3.11 or newer, this is " + sys.version)'
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) -e .
+	touch $@
+
+.venv/.tested: .venv/.installed
+	$(PIP) -e '.[dev]'
+	touch $@
+
+# The peers ask for torchvision, which the registries only have as a CUDA build that does not load beside a CPU build of torch.
+.venv/.benched: .venv/.installed
+	$(PIP) -e '.[bench]'
+	$(BIN)/python -c 'import torchvision' 2>/dev/null || $(BIN)/pip uninstall --quiet -y torchvision
+	touch $@
