@@ -165,7 +165,7 @@ class Trace:
         shown = [name for name in self.columns if not np.isnan(self[name]).all()]
         picked = np.unique(np.linspace(0, len(self) - 1, 12).round().astype(int))
         lines = ["".join(f"{name:>16}" for name in shown)]
-        lines += ["".join(f"{self[name][index]:>16.6g}" for name in shown) for index in picked]
+        lines += ["".join(f"{_cell(self[name][index]):>16}" for name in shown) for index in picked]
         return "\n".join(lines)
 
     def _row(self, index: int) -> Row:
@@ -183,3 +183,7 @@ def _column(name: str, values: Any) -> Column:
         raise ValueError(f"A column of a trace is 1-D, got {name!r} of shape {column.shape}.")
     column.setflags(write=False)
     return column
+
+
+def _cell(value: Any) -> str:
+    return "" if np.isnan(value) else f"{value:.6g}"

@@ -34,13 +34,13 @@ def blowing_up(steps=40, start=2.0):
     return np.append(start * 10.0 ** np.linspace(0, 38, steps - 1), np.nan)
 
 
-def range_test(steps=100, noise=0.0, seed=0):
-    """Flat, falling, and from a rate of 1 on growing a thousandfold per step."""
+def range_test(steps=100, noise=0.0, seed=0, highest=1e38):
+    """Flat, falling, and from a rate of 1 on growing a thousandfold per step, until it is higher than ``highest``."""
     rates = np.geomspace(1e-6, 100.0, steps)
     losses = 0.1 + 2 / (1 + (rates / 0.01) ** 1.5) + noise * np.random.default_rng(seed).standard_normal(steps)
     late = rates > 1
     losses[late] = 10.0 ** (3 * np.arange(1, late.sum() + 1))
-    return trace(losses[losses < 1e38], rates[losses < 1e38])
+    return trace(losses[losses < highest], rates[losses < highest])
 
 
 def found():
@@ -84,7 +84,7 @@ def rates_apart(steps=50):
 # Every row of the table of pictures, each with a value that has it: (answer, kind, problem).
 EVERY_PICTURE = {
     "trace-loss": (trace(noisy(300)), "loss", None),
-    "trace-rate": (range_test(noise=0.02), "rate", None),
+    "trace-rate": (range_test(noise=0.02, highest=1e4), "rate", None),
     "run-loss": (run(noisy(1000), validation=np.where(np.arange(1000) % 100 == 99, 0.7, np.nan)), "loss", None),
     "run-fit": (line_run(), "fit", line_problem()),
     "found-rate": (found(), "rate", None),

@@ -50,7 +50,8 @@ def test_lines_carry_the_numbers_of_the_marks(answer):
 
 
 def test_rules_stand_at_their_rates_and_say_which():
-    picture, axes = marks(range_test()), plot(range_test())
+    picture, axes = marks(range_test(highest=1e4)), plot(range_test(highest=1e4))
+    assert len(picture.of(Rule)) > 3
     upright = sorted(line.get_xdata()[0] for line in axes.lines if list(line.get_ydata()) == [0, 1])
     assert upright == sorted(rule.at for rule in picture.of(Rule))
     assert {rule.label for rule in picture.of(Rule)} <= {text.get_text() for text in axes.texts}
@@ -74,7 +75,9 @@ def test_the_map_carries_its_cells():
     assert any(np.array_equal(artist.get_offsets(), np.column_stack([best.x, best.y])) for artist in axes.collections)
 
 
-@pytest.mark.parametrize("answer", [range_test(noise=0.02), AWKWARD["eight"], found()], ids=["range test", "eight", "found"])
+@pytest.mark.parametrize(
+    "answer", [range_test(noise=0.02, highest=1e4), AWKWARD["eight"], found()], ids=["range test", "eight", "found"]
+)
 def test_words_overlap_neither_the_data_nor_each_other(answer):
     axes = plot(answer)
     axes.figure.draw_without_rendering()

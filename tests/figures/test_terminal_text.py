@@ -68,9 +68,11 @@ def test_log_axes_have_readable_numbers():
 
 
 def test_rules_have_numbers_that_the_legend_explains():
-    lines = draw(range_test(), width=100).splitlines()
+    test = range_test(highest=1e4)
+    lines = draw(test, width=100).splitlines()
     drawn = "".join(canvas(lines))
-    for place, rule in enumerate(marks(range_test()).of(Rule), start=1):
+    assert len(marks(test).of(Rule)) > 3
+    for place, rule in enumerate(marks(test).of(Rule), start=1):
         assert str(place) in drawn
         assert f"{place} {rule.label}" in " ".join(lines)
 
@@ -83,7 +85,6 @@ def test_curves_are_told_apart_without_colours():
 
 def test_the_fit_is_red_and_the_truth_green_in_colours():
     picture = text(marks(line_run(), kind="fit", problem=line_problem()), 80, 16, colourful=True)
-    assert f"\x1b[38;5;{terminal.CODES['red']}m── \x1b[0m"[:-5].strip() in picture
     for colour, label in (("green", "true: 0.1 x + 0.5"), ("red", "fitted: 0.2 x + 0.4")):
         assert f"\x1b[38;5;{terminal.CODES[colour]}m──\x1b[0m {label}" in picture
 

@@ -58,8 +58,9 @@ def test_it_starts_where_the_lesson_starts():
 def test_the_rates_a_learner_tries_do_what_the_lesson_says():
     problem = load("line")
     assert last_slope(problem, 0.7, steps=2000) == pytest.approx(problem.answer.minimum[0], abs=1e-4)
-    assert abs(last_slope(problem, 0.9)) > 1e20
-    assert np.isnan(last_slope(problem, 1.0))
+    # the closed form: (lr L - 1)^200 times the first error, whose square float32 cannot hold
+    assert 1e21 < abs(last_slope(problem, 0.9)) < 1e22
+    assert 1e37 < abs(last_slope(problem, 1.0)) < 1e38
     assert np.isnan(last_slope(problem, 10.0))
     assert abs(last_slope(problem, 1e-6)) < 1e-3
 

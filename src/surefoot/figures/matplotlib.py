@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap, LogNorm, Normalize, to_hex
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
 from matplotlib.ticker import Formatter, Locator, LogLocator, NullFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
@@ -39,7 +39,7 @@ MAP = "viridis"  # brightness rises evenly along it: readable in grey and with a
 BRIGHTEST = 0.85  # the part of that scale that is still seen as a line on white
 SIZE = (7.2, 4.6)  # inches: two columns of a page, most of a notebook's width
 ROW = 12.0  # points from one row of small text to the next
-GAP = 6.0  # pixels between two labels in a row
+GAP = 10.0  # pixels between two labels in a row
 MOST_TICKS = 7
 FILLED = 0.93  # of a row: text gets a few percent wider when the picture is saved with fewer dots per inch
 MINOR_DECADES = 12  # beyond, ten small ticks per decade are a grey bar
@@ -238,13 +238,15 @@ def _label_rules(ax: Axes, rules: Sequence[Rule]) -> float:
 
     A flag hangs above those of all rules that it passes, so that no pole goes through a flag.
     """
+    flags = [_flag(ax, rule) for rule in sorted(rules, key=lambda rule: -rule.at)]
+    if flags:
+        _root(ax).draw_without_rendering()  # a flag at the right makes the axes narrower, where the layout is automatic
     poles: list[tuple[float, int]] = []
-    for rule in sorted(rules, key=lambda rule: -rule.at):
-        flag = _flag(ax, rule)
+    for flag in flags:
         shift = _shift_inside(ax, flag)
-        box = flag.get_window_extent()
+        box = Text.get_window_extent(flag)
         row = max((row + 1 for start, row in poles if start < box.x1 + shift + GAP), default=0)
-        poles.append((box.x0 + min(shift, 0), row))
+        poles.append((box.x0 + shift, row))
         flag.xyann = (shift * 72 / ax.figure.dpi, 3 + ROW * row)
     return ROW * (1 + max((row for _, row in poles), default=-1))
 
@@ -252,22 +254,15 @@ def _label_rules(ax: Axes, rules: Sequence[Rule]) -> float:
 def _flag(ax: Axes, rule: Rule) -> Annotation:
     colour = _colour(rule.colour)
     pole = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0)}
-    return ax.annotate(
-        rule.label,
-        (rule.at, 1),
-        (0, 3),
-        ("data", "axes fraction"),
-        "offset points",
-        color=colour,
-        fontsize=8,
-        annotation_clip=False,
-        arrowprops=pole,
-    )
+    style: dict[str, Any] = {"color": colour, "fontsize": 8, "annotation_clip": False, "arrowprops": pole}
+    return ax.annotate(rule.label, (rule.at, 1), (0, 3), ("data", "axes fraction"), "offset points", **style)
 
 
 def _shift_inside(ax: Axes, flag: Annotation) -> float:
-    """How far a flag must move so that it does not stick out to the right, in pixels."""
-    return float(min(0.0, ax.get_window_extent().x1 - flag.get_window_extent().x1))
+    """How far a flag must move so that it is not cut off at the right, in pixels; an automatic layout makes room by itself."""
+    if _root(ax).get_layout_engine() is not None:
+        return 0.0
+    return float(min(0.0, ax.get_window_extent().x1 - Text.get_window_extent(flag).x1))
 
 
 def _place_legend(ax: Axes, above: float, width: float) -> float:

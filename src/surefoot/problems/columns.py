@@ -153,7 +153,7 @@ def _one_hot(labels: pandas.Series[Any], kept: list[str], rest: bool) -> Matrix:
     """(rows, categories) of 0 and 1; two categories need one column, and a category that was not learnt is all 0."""
     import pandas
 
-    codes = pandas.Categorical(labels, categories=kept).codes
+    codes = pandas.Index(kept).get_indexer(pandas.Index(labels))  # -1 for any other
     if rest:
         codes = np.where(codes < 0, len(kept), codes)
         kept = [*kept, OTHER]

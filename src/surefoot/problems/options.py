@@ -52,7 +52,7 @@ def hint(name: object, known: Collection[str]) -> str:
         " Did you mean 'height'?"
     """
     spelled = {candidate.lower(): candidate for candidate in known}
-    near = difflib.get_close_matches(str(name).lower(), spelled, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name).lower(), spelled, n=1, cutoff=0.6)
     return f" Did you mean {spelled[near[0]]!r}?" if near else ""
 
 

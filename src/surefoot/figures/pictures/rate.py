@@ -136,8 +136,9 @@ def _of_test(test: Trace | None, curve: Smoothed, scale: Scale, limits: Limits, 
     if test is None:
         return []
     everything = smoothed(test.finite["lr"], test.finite["loss"])
-    hidden = curve.reach or curve.x[-1:] != everything.x[-1:]
-    raw = [raw_layer(everything, scale, limits, "blue", "raw")] if hidden else []
+    rows = len(test.finite)
+    hidden = curve.reach or (rows and _blow_up(test.finite["loss"])[1] < rows)
+    raw = [raw_layer(everything, scale, limits, "blue", "raw" if curve.reach else "")] if hidden else []
     return [*raw, smooth_layer(curve, scale, "blue", "smoothed" if curve.reach else name), *_end(test, limits)]
 
 

@@ -155,7 +155,11 @@ def _differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _words(config: Mapping[str, Any], keys: Sequence[str]) -> str:
     said = [(TELLING.get(key, key + " {}"), config[key]) for key in keys if config.get(key) is not None]
-    return ", ".join(form.format(number(value) if isinstance(value, float) else value) for form, value in said)
+    return ", ".join("full batch" if value == "full" else form.format(_plain(value)) for form, value in said)
+
+
+def _plain(value: Any) -> str:
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _unique(labels: Sequence[str]) -> list[str]:
