@@ -28,7 +28,10 @@ sys.path.insert(0, str(TESTS))
 from planted import Curve, ladder  # noqa: E402
 
 CURVES = [
-    Curve(noise=noise, seed=seed, steepest=steepest) for noise in (0.0, 0.01, 0.05, 0.2) for seed in range(5) for steepest in (-4.0, -2.5)
+    Curve(noise=noise, seed=seed, steepest=steepest)
+    for noise in (0.0, 0.01, 0.05, 0.2)
+    for seed in range(5)
+    for steepest in (-4.0, -2.5)
 ]
 
 
@@ -78,7 +81,11 @@ def main() -> None:
     cases = []
     for curve in CURVES:
         losses = curve(lr)
-        answers = {**of_fastai(lr, losses), "lightning": of_lightning(lr, losses), "torch-lr-finder": of_torch_lr_finder(lr, losses)}
+        answers = {
+            **of_fastai(lr, losses),
+            "lightning": of_lightning(lr, losses),
+            "torch-lr-finder": of_torch_lr_finder(lr, losses),
+        }
         cases.append({"curve": vars(curve), "answers": answers})
     (TESTS / "published.json").write_text(json.dumps(cases, indent=1) + "\n")
     assert all(math.isfinite(rate) for case in cases for rate in case["answers"].values())

@@ -24,7 +24,9 @@ def main() -> None:
     final = sf.probe.accuracy_of(problem, run)
     print(f"{run}\naccuracy on the held-out images: {final:.1%}\n\n{run.trace}\n\n{terminal.draw(run)}\n")
 
-    trials = [sf.descend(problem, lr=found.lr * factor, optimizer="adamw", steps=STEPS, schedule="cosine") for factor in (0.1, 10.0)]
+    trials = [
+        sf.descend(problem, lr=found.lr * factor, optimizer="adamw", steps=STEPS, schedule="cosine") for factor in (0.1, 10.0)
+    ]
     OUT.mkdir(exist_ok=True)
     line = sf.problems.load("line")
     pictures = {

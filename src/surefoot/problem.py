@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, TypeAlias, TypeGuard
 
@@ -217,7 +217,7 @@ def _check_data(data: Any, role: str) -> None:
         raise ProblemError(
             f"{role} must be a DataLoader, a Dataset, a pair (inputs, targets) or an iterable of batches, got {type(data).__name__}."
         )
-    elif isinstance(data, Iterable) and iter(data) is data:
+    elif isinstance(data, Iterator):  # not `iter(data) is data`: starting a DataLoader draws a random number
         raise ProblemError(
             f"{role} is a one-shot {type(data).__name__}: after one pass it is empty, and a descent needs many. "
             "Give list(batches), a DataLoader, or an object whose __iter__ starts anew."
@@ -254,7 +254,9 @@ class _Point(nn.Module):
 
 
 def _parameter(start: Any) -> nn.Parameter:
-    values = start.detach().clone() if isinstance(start, Tensor) else torch.as_tensor(np.array(start) if _is_array(start) else start)
+    values = (
+        start.detach().clone() if isinstance(start, Tensor) else torch.as_tensor(np.array(start) if _is_array(start) else start)
+    )
     return nn.Parameter(values if values.is_floating_point() else values.to(torch.get_default_dtype()))
 
 
@@ -296,5 +298,7 @@ def _gradient(gradient: Any, parameter: Tensor) -> Tensor | None:
         return None
     values = torch.as_tensor(np.array(gradient), dtype=parameter.dtype, device=parameter.device)
     if values.shape != parameter.shape:
-        raise ProblemError(f"value_and_gradient returned a gradient of shape {tuple(values.shape)} for weights of shape {tuple(parameter.shape)}.")
+        raise ProblemError(
+            f"value_and_gradient returned a gradient of shape {tuple(values.shape)} for weights of shape {tuple(parameter.shape)}."
+        )
     return values

@@ -116,7 +116,9 @@ class Run:
         if not isinstance(content, dict) or "surefoot_run" not in content:
             raise StoreError(f"{path} is not a saved run.")
         if content["surefoot_run"] > SCHEMA:
-            raise StoreError(f"{path} was written by a newer surefoot (schema {content['surefoot_run']}, this one reads {SCHEMA}). Update surefoot.")
+            raise StoreError(
+                f"{path} was written by a newer surefoot (schema {content['surefoot_run']}, this one reads {SCHEMA}). Update surefoot."
+            )
         trace = Trace({name: column.numpy() for name, column in content["trace"].items()})
         points = Path(content["path"]["steps"].numpy(), content["path"]["weights"])
         return cls(trace, content["weights"], points, content["ended"], content["config"], content["state"])
@@ -134,12 +136,12 @@ def write_whole(content: Mapping[str, Any], path: FilePath) -> None:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        FilePath(temporary).replace(path)
     except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as a RuntimeError
         raise StoreError(f"{path} could not be written ({error}); what was there before is still there.") from error
     finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
+        if temporary:
+            FilePath(temporary).unlink(missing_ok=True)
 
 
 def read_whole(path: FilePath) -> Any:
@@ -149,7 +151,9 @@ def read_whole(path: FilePath) -> Any:
     except FileNotFoundError as error:
         raise StoreError(f"There is no file {path}.") from error
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
-        raise StoreError(f"{path} cannot be read: it is damaged or not a file of tensors ({str(error).splitlines()[0]}).") from error
+        raise StoreError(
+            f"{path} cannot be read: it is damaged or not a file of tensors ({str(error).splitlines()[0]})."
+        ) from error
 
 
 def _headline(run: Run) -> str:

@@ -105,7 +105,15 @@ class Store:
                 " (SELECT loss FROM rows WHERE run = id ORDER BY step DESC LIMIT 1) FROM runs ORDER BY id"
             ).fetchall()
         return [
-            Entry(id, parent, started, json.loads(config), steps, float("nan") if loss is None else loss, ended or self._unfinished(id))
+            Entry(
+                id,
+                parent,
+                started,
+                json.loads(config),
+                steps,
+                float("nan") if loss is None else loss,
+                ended or self._unfinished(id),
+            )
             for id, parent, started, config, ended, steps, loss in listed
         ]
 
@@ -240,7 +248,9 @@ class Recorder:
         except (StoreError, sqlite3.Error) as error:
             if str(error) not in self.complaints:
                 self.complaints.add(str(error))
-                warnings.warn(f"The descent goes on, but run {self.id} could not be recorded: {error}", SurefootWarning, stacklevel=3)
+                warnings.warn(
+                    f"The descent goes on, but run {self.id} could not be recorded: {error}", SurefootWarning, stacklevel=3
+                )
         self.flushed = time.perf_counter()
 
     def finished(self, run: Run) -> Run:
@@ -316,7 +326,7 @@ def _insert_rows(connection: sqlite3.Connection, id: int, rows: list[Row]) -> No
 def _row(values: tuple[Any, ...]) -> Row:
     numbers = [float("nan") if value is None else value for value in values[:-1]]
     probes = json.loads(values[-1]) if values[-1] else {}
-    return Row(int(numbers[0]), *numbers[1:], probes)  # type: ignore[arg-type]
+    return Row(int(numbers[0]), *numbers[1:], probes)  # type: ignore[arg-type, call-arg]
 
 
 def _blob(point: Tensor) -> tuple[bytes, str]:
@@ -358,7 +368,9 @@ def _writing(path: FilePath) -> Iterator[sqlite3.Connection]:
     with _open(path, f"{path.resolve().as_uri()}?mode=rwc") as connection:
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0 and not _tables(connection):
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA}; COMMIT;")
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA}; COMMIT;"
+            )
         _check(connection, path)
         yield connection
 
@@ -380,12 +392,16 @@ def _open(path: FilePath, uri: str) -> Iterator[sqlite3.Connection]:
 def _refusal(path: FilePath, error: sqlite3.Error) -> StoreError:
     text = str(error)
     if "locked" in text:
-        return StoreError(f"{path} is locked: another process has been writing to it for {LOCK_TIMEOUT:.0f} s. Try again, or use another store.")
+        return StoreError(
+            f"{path} is locked: another process has been writing to it for {LOCK_TIMEOUT:.0f} s. Try again, or use another store."
+        )
     if "readonly" in text or "unable to open" in text:
         why = "is a folder" if path.is_dir() else "cannot be written: it, or its folder, is read-only or does not exist"
         return StoreError(f"{path} {why}. Give another file with store= or --store.")
     if "not a database" in text or "malformed" in text:
-        return StoreError(f"{path} is not a store of runs: it is no SQLite file, or a damaged one. Give another file with store= or --store.")
+        return StoreError(
+            f"{path} is not a store of runs: it is no SQLite file, or a damaged one. Give another file with store= or --store."
+        )
     if "full" in text:
         return StoreError(f"{path}: the disk is full.")
     return StoreError(f"{path}: {text}.")

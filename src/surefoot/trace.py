@@ -171,7 +171,7 @@ class Trace:
     def _row(self, index: int) -> Row:
         probes = {name: float(self._columns[name][index]) for name in self.probes}
         step, *rest = (self._columns[name][index] for name in COLUMNS)
-        return Row(int(step), *map(float, rest), probes or _NO_PROBES)  # type: ignore[arg-type]
+        return Row(int(step), *map(float, rest), probes or _NO_PROBES)  # type: ignore[arg-type, call-arg]
 
     def _or_nan(self, name: str) -> Column:
         return self._columns.get(name, np.full(len(self), np.nan))

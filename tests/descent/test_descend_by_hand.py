@@ -1,6 +1,7 @@
 """Oracle: torch.optim in a plain loop, bit for bit."""
 
 import functools
+import itertools
 
 import numpy as np
 import prodigyopt
@@ -146,7 +147,7 @@ def test_a_dataset_is_walked_whole_and_anew_each_epoch(batch_size):
 
     per_epoch = {None: 1, 7: 5, 1: 30, "full": 1}[batch_size]
     descend(Problem(nn.Linear(2, 1), Images(), objective=objective), lr=1e-3, epochs=2, batch_size=batch_size)
-    first, second = sum(seen[:per_epoch], []), sum(seen[per_epoch:], [])
+    first, second = (list(itertools.chain(*half)) for half in (seen[:per_epoch], seen[per_epoch:]))
     assert sorted(first) == sorted(second) == list(range(30))
     assert len(seen) == 2 * per_epoch
     assert per_epoch in (1,) or first != second

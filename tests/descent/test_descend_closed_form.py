@@ -122,7 +122,9 @@ def test_of_gradient_equals_autograd():
         return (np.array([CURVATURE, 1.0]) * x**2).sum() / 2, np.array([CURVATURE, 1.0]) * x
 
     given = Problem.of_gradient(value_and_gradient, np.array([1.0, -2.0]))
-    assert descend(given, lr=0.1, steps=30).trace["loss"] == pytest.approx(descend(bowl(), lr=0.1, steps=30).trace["loss"], rel=1e-12)
+    assert descend(given, lr=0.1, steps=30).trace["loss"] == pytest.approx(
+        descend(bowl(), lr=0.1, steps=30).trace["loss"], rel=1e-12
+    )
 
 
 def test_of_gradient_takes_sequences_and_mappings():

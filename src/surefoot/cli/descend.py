@@ -22,9 +22,13 @@ def command(
     lr: Annotated[float | None, typer.Option(help="The learning rate.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps to make (default 1000).")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes through the data, instead of steps.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="Any of torch.optim by name, or momentum, nesterov, random (default sgd).")] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="Any of torch.optim by name, or momentum, nesterov, random (default sgd).")
+    ] = None,
     schedule: Annotated[str | None, typer.Option(help="constant, cosine, warmup-cosine, ... (default constant)")] = None,
-    go_on: Annotated[str | None, typer.Option("--continue", metavar="[ID]", help="Go on with this run (alone: with the last one).")] = None,
+    go_on: Annotated[
+        str | None, typer.Option("--continue", metavar="[ID]", help="Go on with this run (alone: with the last one).")
+    ] = None,
     every: Annotated[int | None, typer.Option(help="Print a status line every so many steps.")] = None,
     target: options.Target = None,
     model: options.Model = None,
@@ -85,7 +89,9 @@ def _problem(name: str | None, target: str | None, model: str | None, option: li
     if name is not None:
         return options.load(name, target, model, option)
     if start is None:
-        raise SettingError("Say what to descend: a built-in problem (`surefoot problems` lists them), points.csv, or train.py:problem.")
+        raise SettingError(
+            "Say what to descend: a built-in problem (`surefoot problems` lists them), points.csv, or train.py:problem."
+        )
     recipe = start.config.get("recipe")
     if not recipe:
         raise SettingError("The run does not know how its problem was made; name the problem beside --continue.")
@@ -122,7 +128,9 @@ def _tell(run: Run, problem: Problem, store: str) -> None:
         typer.echo(f"known minimum: {best}")
     limit = problem.answer.stability_limit if problem.answer is not None else None
     if run.ended == "diverged" and limit and run.config["optimizer"] == "sgd":
-        typer.echo(f"Above {limit:.3g} (2 / curvature) plain gradient descent cannot settle here, however many steps it takes; this was {run.config['lr']:g}.")
+        typer.echo(
+            f"Above {limit:.3g} (2 / curvature) plain gradient descent cannot settle here, however many steps it takes; this was {run.config['lr']:g}."
+        )
     if "run_id" in run.config:
         where = "" if store == STORE else f" --store {os.fspath(store)}"
         number = run.config["run_id"]

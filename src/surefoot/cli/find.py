@@ -55,5 +55,9 @@ def command(
 
 
 def _same(target: str | None, model: str | None, option: list[str] | None) -> str:
-    words = [f" --target {target}" if target else "", f" --model {model}" if model else "", *(f" -o {text}" for text in option or [])]
+    words = [
+        f" --target {target}" if target else "",
+        f" --model {model}" if model else "",
+        *(f" -o {text}" for text in option or []),
+    ]
     return "".join(words)

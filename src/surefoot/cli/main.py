@@ -63,4 +63,3 @@ def _with_last(arguments: list[str]) -> list[str]:
         if argument == "--continue" and (index + 1 == len(arguments) or not arguments[index + 1].isdigit()):
             spelled[index] = "--continue=last"
     return spelled
-

@@ -17,10 +17,14 @@ from surefoot.errors import SettingError, SurefootWarning
 if TYPE_CHECKING:
     from surefoot.problem import Problem
 
-Name = Annotated[str, typer.Argument(help="A built-in problem (see `surefoot problems`), points.csv, a folder of images, or train.py:problem.")]
+Name = Annotated[
+    str, typer.Argument(help="A built-in problem (see `surefoot problems`), points.csv, a folder of images, or train.py:problem.")
+]
 Target = Annotated[str | None, typer.Option(help="Table: the column to predict.")]
 Model = Annotated[str | None, typer.Option(help="Table: linear, logistic or network (default: by the target).")]
-Option = Annotated[list[str] | None, typer.Option("--option", "-o", help="An option of the problem, as key=value; may be repeated.")]
+Option = Annotated[
+    list[str] | None, typer.Option("--option", "-o", help="An option of the problem, as key=value; may be repeated.")
+]
 BatchSize = Annotated[str | None, typer.Option(help="Samples per step: a number, or full.")]
 Seed = Annotated[int, typer.Option(help="What every random number is drawn from.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, ...; auto: where the model is.")]
@@ -65,7 +69,9 @@ def show_json(answer: Mapping[str, Any]) -> None:
     typer.echo(json.dumps(_plain(answer), indent=2))
 
 
-def show_picture(answer: Any, plot: bool | None, picture: str | None, kind: str | None = None, problem: Problem | None = None) -> None:
+def show_picture(
+    answer: Any, plot: bool | None, picture: str | None, kind: str | None = None, problem: Problem | None = None
+) -> None:
     """Draws the answer in the terminal and writes it to a file, as far as that was asked for."""
     if plot or (plot is None and typer.get_text_stream("stdout").isatty()):
         from surefoot.figures.terminal import draw
@@ -75,7 +81,7 @@ def show_picture(answer: Any, plot: bool | None, picture: str | None, kind: str 
         from surefoot.figures.matplotlib import plot as plotted
 
         try:
-            plotted(answer, kind=kind, problem=problem).figure.savefig(picture, dpi=150)
+            plotted(answer, kind=kind, problem=problem).figure.savefig(picture, dpi=150)  # type: ignore[union-attr]
         except (OSError, ValueError) as error:
             raise SettingError(f"The picture {picture} could not be written: {error}") from error
         typer.echo(f"picture: {picture}", err=True)

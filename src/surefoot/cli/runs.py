@@ -56,7 +56,9 @@ def list_runs(store: File = STORE, as_json: options.Json = False) -> None:
 
 
 @app.command()
-def show(run: Id, store: File = STORE, as_json: options.Json = False, plot: options.Plot = None, picture: options.Picture = None) -> None:
+def show(
+    run: Id, store: File = STORE, as_json: options.Json = False, plot: options.Plot = None, picture: options.Picture = None
+) -> None:
     """Shows one run, also while it is going on.
 
     Example: surefoot runs show 1
@@ -125,7 +127,17 @@ def _cells(entry: Entry) -> list[str]:
     loss = "" if math.isnan(entry.loss) else f"{entry.loss:.4g}"
     parent = f"run {entry.parent}" if entry.parent is not None else ""
     started = entry.started[:19]
-    return [str(entry.id), str(config["problem"]), config["optimizer"], f"{config['lr']:g}", str(entry.steps), loss, entry.ended, started, parent]
+    return [
+        str(entry.id),
+        str(config["problem"]),
+        config["optimizer"],
+        f"{config['lr']:g}",
+        str(entry.steps),
+        loss,
+        entry.ended,
+        started,
+        parent,
+    ]
 
 
 def _plain(entry: Entry) -> dict[str, object]:

@@ -200,7 +200,9 @@ class _Pair:
     def _parts(self, epoch: int, skip: int) -> Iterator[Any]:
         inputs, targets = self.tensors
         if self.seed is None:
-            yield from itertools.islice(zip(torch.split(inputs, self.batch_size), torch.split(targets, self.batch_size), strict=True), skip, None)
+            yield from itertools.islice(
+                zip(torch.split(inputs, self.batch_size), torch.split(targets, self.batch_size), strict=True), skip, None
+            )
             return
         picked = torch.split(order(self.size, self.seed, epoch).to(inputs.device), self.batch_size)
         for index in picked[skip:]:
@@ -295,5 +297,3 @@ def _positive(batch_size: int | str) -> int:
     if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise SettingError(f"batch_size must be a positive int or 'full', got {batch_size!r}.")
     return int(batch_size)
-
-

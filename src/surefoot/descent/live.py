@@ -46,11 +46,9 @@ def status(row: Row) -> str:
     step     20  loss 0.25        lr 0.05      gradient 1          update 0.05
     """
     validation = "" if math.isnan(row.validation_loss) else f"  validation {row.validation_loss:.6g}"
-    return (
-        f"step {row.step:>6}  loss {row.loss:<10.6g}  lr {row.lr:<9.4g} gradient {row.grad_norm:<10.4g} update {row.update_norm:.4g}{validation}"
-    )
+    return f"step {row.step:>6}  loss {row.loss:<10.6g}  lr {row.lr:<9.4g} gradient {row.grad_norm:<10.4g} update {row.update_norm:.4g}{validation}"
 
 
 def _line(row: Row, every: int | None) -> None:
     if every and row.step % every == 0:
-        print(status(row), flush=True)  # noqa: T201  asked for by the caller
+        print(status(row), flush=True)

@@ -151,7 +151,9 @@ def descend(
     return record.finished(run)
 
 
-def _walk(walk: Walk, rows: list[Row], interrupted: Callable[[], bool], show: Callable[[Row], None], record: Callable[[Row], None]) -> None:
+def _walk(
+    walk: Walk, rows: list[Row], interrupted: Callable[[], bool], show: Callable[[Row], None], record: Callable[[Row], None]
+) -> None:
     """Every row, until the end or Ctrl-C (which also arrives as an exception, from the user's own code or when pressed twice)."""
     try:
         while walk.ended is None:

@@ -45,7 +45,9 @@ class RandomGuess(Optimizer):
 
 def _torch_optimizers() -> dict[str, Maker]:
     found = vars(torch.optim).values()
-    return {cls.__name__.lower(): cls for cls in found if inspect.isclass(cls) and issubclass(cls, Optimizer) and cls is not Optimizer}
+    return {
+        cls.__name__.lower(): cls for cls in found if inspect.isclass(cls) and issubclass(cls, Optimizer) and cls is not Optimizer
+    }
 
 
 # A new name is a row here; every optimizer of torch.optim has its own name already.

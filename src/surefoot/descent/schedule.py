@@ -250,7 +250,7 @@ def named(schedule: Any) -> Schedule | OnPlateau:
         raise unknown("schedule", schedule, names())
     if not callable(schedule) and not isinstance(schedule, OnPlateau):
         raise SettingError(f"schedule must be a name or a function (step, steps) -> multiplier, got {schedule!r}.")
-    return schedule
+    return schedule  # type: ignore[no-any-return]
 
 
 def _warm(steps: int, share: float) -> int:

@@ -41,7 +41,7 @@ class Settings:
     device: Any = "auto"
 
     def __post_init__(self) -> None:
-        if isinstance(self.lr, bool) or not isinstance(self.lr, numbers.Real) or not math.isfinite(self.lr) or self.lr <= 0:
+        if isinstance(self.lr, bool) or not isinstance(self.lr, numbers.Real) or not math.isfinite(self.lr) or float(self.lr) <= 0:
             raise SettingError(f"lr must be a positive number, got {self.lr!r}. sf.find_lr(problem).lr finds one.")
         if self.steps is not None and self.epochs is not None:
             raise SettingError(f"Give steps or epochs, not both; got steps={self.steps!r} and epochs={self.epochs!r}.")
@@ -122,5 +122,5 @@ def _count(name: str, value: Any) -> None:
 
 
 def _positive(name: str, value: Any) -> None:
-    if value is not None and not (isinstance(value, numbers.Real) and math.isfinite(value) and value > 0):
+    if value is not None and not (isinstance(value, numbers.Real) and math.isfinite(value) and float(value) > 0):
         raise SettingError(f"{name} must be a positive number, got {value!r}.")

@@ -45,7 +45,9 @@ class Walk:
         world: the random state of the descent.
     """
 
-    def __init__(self, problem: Problem, settings: Settings, start: Run | None, stop: Sequence[StopRule], probes: Sequence[Probe]) -> None:
+    def __init__(
+        self, problem: Problem, settings: Settings, start: Run | None, stop: Sequence[StopRule], probes: Sequence[Probe]
+    ) -> None:
         self.problem, self.settings, self.stop = problem, settings, stop
         self.before_probes = [probe for probe in probes if not probe.after]
         self.after_probes = [probe for probe in probes if probe.after]
@@ -79,7 +81,9 @@ class Walk:
         carried = carried_generators(problem.data, problem.validation)
         source = batches.source(problem.data, size, seed, self.device, self.dtype)
         self.feed = batches.Feed(source, carried)
-        self.validation = None if problem.validation is None else batches.validation_source(problem.validation, self.device, self.dtype)
+        self.validation = (
+            None if problem.validation is None else batches.validation_source(problem.validation, self.device, self.dtype)
+        )
         go_on = start is not None and start.state and start.config["seed"] == seed
         self.world = World(start.state["random"], carried) if go_on and start else World.seeded(seed, carried)
 
@@ -93,7 +97,9 @@ class Walk:
             self.autocast = lambda: torch.autocast(self.device.type, dtype=kind)
         self.scaler = torch.amp.GradScaler(self.device.type) if settings.autocast == "fp16" else None
         if self.scaler is not None and self.by_closure:
-            raise SettingError("autocast='fp16' scales the loss, which an optimizer that evaluates the loss itself cannot undo; use 'bf16'.")
+            raise SettingError(
+                "autocast='fp16' scales the loss, which an optimizer that evaluates the loss itself cannot undo; use 'bf16'."
+            )
         if callable(getattr(self.optimizer, "train", None)):
             self.optimizer.train()  # type: ignore[attr-defined]  # schedulefree's optimizers start in no mode at all
 
@@ -116,7 +122,9 @@ class Walk:
     def _take_over(self, start: Run) -> None:
         """Goes on where a run ended: to the end of its own plan if it had not got there, else ``steps`` further."""
         if start.ended == "diverged":
-            raise SettingError(f"The run diverged at step {start.diverged_at} and has no weights to go on from; start anew with a smaller lr.")
+            raise SettingError(
+                f"The run diverged at step {start.diverged_at} and has no weights to go on from; start anew with a smaller lr."
+            )
         if not start.state:
             raise SettingError("This run carries no state to go on from (it was made by hand or stripped).")
         state = start.state
@@ -127,7 +135,11 @@ class Walk:
             self.scaler.load_state_dict(state["scaler"])
         if start.config["batch_size"] == self.config["batch_size"] and start.config["seed"] == self.config["seed"]:
             place = state["place"]
-            self.feed.epoch, self.feed.index, self.feed.epoch_random_state = place["epoch"], place["index"], place["epoch_random_state"]
+            self.feed.epoch, self.feed.index, self.feed.epoch_random_state = (
+                place["epoch"],
+                place["index"],
+                place["epoch_random_state"],
+            )
         else:
             self.feed.epoch = int(state["place"]["epoch"]) + 1
         self.step = int(state["step"])
@@ -172,7 +184,7 @@ class Walk:
         if not math.isnan(row.update_norm):
             self.step += 1  # the update was made
         self._place = self.feed.place()
-        if self.ended is None and any([rule(row) for rule in self.stop]):  # a list: every rule sees every row
+        if self.ended is None and any([rule(row) for rule in self.stop]):  # noqa: C419  a list: every rule sees every row
             self.ended = "stopped"
         if self.step >= self.end and self.ended is None:
             self.ended = "steps"
@@ -302,7 +314,12 @@ class Walk:
         return _l2(torch.stack(norms).tolist() if norms[0].is_cuda else [norm.item() for norm in norms])
 
     def _probe(
-        self, probes: Sequence[Probe], taken: Sequence[Any], loss: float, before: Sequence[Tensor] = (), gradients: Sequence[Tensor] = ()
+        self,
+        probes: Sequence[Probe],
+        taken: Sequence[Any],
+        loss: float,
+        before: Sequence[Tensor] = (),
+        gradients: Sequence[Tensor] = (),
     ) -> dict[str, float]:
         moment = Moment(self.step, self.problem, self.model, self.optimizer, taken, loss, before, gradients)
         return {p.name: float(p.measure(moment)) if (self.step - self.leg) % p.every == 0 else NAN for p in probes}
@@ -323,7 +340,9 @@ class Walk:
             )
         without = [name for name, p in self.model.named_parameters() if p.requires_grad and p.grad is None]
         if len(without) == len(self.parameters):
-            raise ProblemError("The loss does not depend on any trainable parameter: no gradient arrives. Is it computed outside of torch, or detached?")
+            raise ProblemError(
+                "The loss does not depend on any trainable parameter: no gradient arrives. Is it computed outside of torch, or detached?"
+            )
         if without:
             warnings.warn(
                 f"No gradient reaches {_some(without)}: the loss does not depend on it, so it will not move. "
@@ -356,7 +375,14 @@ class Walk:
 
     def run(self, trace: Trace) -> Run:
         """The run so far."""
-        return Run(trace, self._deployed(), self.path.path(self.step, self.parameters), self.ended or "interrupted", self.config, self.state())
+        return Run(
+            trace,
+            self._deployed(),
+            self.path.path(self.step, self.parameters),
+            self.ended or "interrupted",
+            self.config,
+            self.state(),
+        )
 
     def _deployed(self) -> dict[str, Tensor]:
         if not callable(getattr(self.optimizer, "eval", None)):
@@ -398,7 +424,9 @@ def _copied(model: nn.Module) -> nn.Module:
     try:
         copied = copy.deepcopy(model)
     except (RuntimeError, TypeError, ValueError) as error:
-        raise ProblemError(f"The model cannot be copied ({str(error).splitlines()[0]}); a descent works on a copy, so that yours stays as it is.") from error
+        raise ProblemError(
+            f"The model cannot be copied ({str(error).splitlines()[0]}); a descent works on a copy, so that yours stays as it is."
+        ) from error
     # a model left in evaluation mode is trained as a training script would; parts frozen by hand in a training model stay so
     return copied if copied.training else copied.train()
 
@@ -419,9 +447,13 @@ def _check_loss(loss: Any) -> None:
     if not isinstance(loss, Tensor):
         raise ProblemError(f"The loss must be a scalar tensor, got a {type(loss).__name__}.")
     if loss.numel() != 1:
-        raise ProblemError(f"The loss must be a scalar, got a tensor of shape {tuple(loss.shape)}. Average it with .mean(), or use reduction='mean'.")
+        raise ProblemError(
+            f"The loss must be a scalar, got a tensor of shape {tuple(loss.shape)}. Average it with .mean(), or use reduction='mean'."
+        )
     if not loss.requires_grad and torch.is_grad_enabled():
-        raise ProblemError("The loss does not depend on any trainable parameter: it has no gradient. Is it computed outside of torch, or detached?")
+        raise ProblemError(
+            "The loss does not depend on any trainable parameter: it has no gradient. Is it computed outside of torch, or detached?"
+        )
 
 
 def _nonfinite(model: nn.Module, taken: Sequence[Any]) -> str:
@@ -429,7 +461,9 @@ def _nonfinite(model: nn.Module, taken: Sequence[Any]) -> str:
     weights = [name for name, p in model.named_parameters() if not bool(torch.isfinite(p).all())]
     if weights:
         return f"Not finite in the model: {_some(weights)}."
-    counts = {name: int((~torch.isfinite(t)).sum()) for batch in taken for name, t in _named_tensors(batch) if t.is_floating_point()}
+    counts = {
+        name: int((~torch.isfinite(t)).sum()) for batch in taken for name, t in _named_tensors(batch) if t.is_floating_point()
+    }
     broken = [f"{count} values of {name}" for name, count in counts.items() if count]
     if broken:
         return f"Not finite in this batch: {_some(broken)}. Clean the data first."

@@ -30,7 +30,7 @@ HEX = {
     "blue": "#0072B2",
     "orange": "#E69F00",
     "green": "#009E73",
-    "red": "#D55E00",
+    "red": "#D0202E",
     "purple": "#CC79A7",
     "sky": "#56B4E9",
     "brown": "#7A4B1E",

@@ -21,7 +21,7 @@ from surefoot.problem import Problem
 from surefoot.trace import Column
 
 # Numbers of the 256 colours that nearly every terminal has, near to those of the other renderer, and seen on black and on white.
-CODES = {"grey": 244, "blue": 32, "orange": 172, "green": 35, "red": 166, "purple": 175, "sky": 74, "brown": 137}
+CODES = {"grey": 244, "blue": 32, "orange": 172, "green": 35, "red": 160, "purple": 175, "sky": 74, "brown": 137}
 ORDERED = (97, 61, 67, 31, 36, 71, 107, 143, 178)  # from dark to bright, all of them seen as a line on black and on white
 WARMTH = (54, 60, 24, 30, 36, 71, 77, 149, 191)  # for areas: the colour map of the other renderer, to its two ends
 SHADES = "·░▒▓█"  # low to high, where there are no colours

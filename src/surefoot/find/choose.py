@@ -88,7 +88,9 @@ def find_lr(
     length = min(RANGE_STEPS, math.floor(RANGE_SHARE * purse.left))
     if length < MINIMUM_STEPS:
         need = math.ceil(MINIMUM_STEPS / RANGE_SHARE)
-        raise SettingError(f"budget * steps = {purse.left} gradient evaluations are too few: {need} are needed. Raise budget or steps.")
+        raise SettingError(
+            f"budget * steps = {purse.left} gradient evaluations are too few: {need} are needed. Raise budget or steps."
+        )
     test = range_test(problem, low=low, high=high, steps=length, **shared)
     purse.pay(test)
     suggestion = suggest(test, RULE)
@@ -156,7 +158,10 @@ def _answer(test: Trace, runs: dict[float, Run], purse: _Purse, began: float, st
 def _verdict(first: float, last: float, noise: float, best: float, tried: list[float]) -> tuple[bool, str]:
     """Whether the descent at the best rate got anywhere, in words."""
     if not first - last > 3 * noise:
-        return False, f"the loss at {best:.3g} went from {first:.4g} to {last:.4g}, which is within its noise ({noise:.2g}): the descents cannot tell"
+        return (
+            False,
+            f"the loss at {best:.3g} went from {first:.4g} to {last:.4g}, which is within its noise ({noise:.2g}): the descents cannot tell",
+        )
     others = ", ".join(f"{rate:.2g}" for rate in tried)
     return True, f"short descents at {others} were compared; at {best:.3g} the loss fell from {first:.4g} to {last:.4g}"
 

@@ -78,7 +78,8 @@ def _refusal(lr: Curve, loss: Curve) -> str | None:
     if not (np.diff(lr) > 0).all():
         return "the rate does not rise from row to row, so this is no range test"
     fall, noise = fall_and_noise(loss)
-    resolution = 4 * float(np.finfo(np.float32).eps) * float(np.abs(loss).max())
+    before_any_blow_up = np.abs(loss[: FEWEST_ROWS // 2]).max()
+    resolution = 4 * float(np.finfo(np.float32).eps) * float(before_any_blow_up)
     if not fall > max(SIGNIFICANT_FALL * noise, resolution):
         return f"the loss never fell by more than its noise (fall {max(fall, 0.0):.2g}, noise {noise:.2g}): the curve cannot tell"
     return None

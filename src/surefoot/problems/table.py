@@ -106,7 +106,9 @@ def _with_known_target(
     """The rows whose target is known, and the target's name; the index still counts the rows of the file."""
     names = [str(name) for name in frame.columns]
     if target is None:
-        raise UserFileError(f"Which column of {path} is to be predicted? Give target= (--target on the command line), one of: {listed(names)}.")
+        raise UserFileError(
+            f"Which column of {path} is to be predicted? Give target= (--target on the command line), one of: {listed(names)}."
+        )
     for name in (target, *categorical):
         if name not in names:
             raise UserFileError(f"{path} has no column named {name!r}.{hint(name, names)} Its columns: {listed(names)}.")

@@ -28,4 +28,8 @@ def minimum(lr: Curve, loss: Curve) -> Pick:
 def minimum_over_ten(lr: Curve, loss: Curve) -> Pick:
     """A tenth of `minimum`; ``at`` is the row of the minimum."""
     pick = minimum(lr, loss)
-    return pick if pick.lr is None else replace(pick, lr=pick.lr / DIVISOR, reason=f"a tenth of {pick.lr:.3g}, where the smoothed loss is lowest")
+    return (
+        pick
+        if pick.lr is None
+        else replace(pick, lr=pick.lr / DIVISOR, reason=f"a tenth of {pick.lr:.3g}, where the smoothed loss is lowest")
+    )
