@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard, cast
 
 import numpy as np
 import torch
@@ -120,7 +120,7 @@ class Problem:
             25.0
         """
         point = _Point({"x": _parameter(start)})
-        return cls(point, [()], objective=lambda model, _: function(model.get_parameter("x")), name=name, **known)
+        return cls(point, [()], objective=lambda model, _: function(cast(Tensor, model.x)), name=name, **known)
 
     @classmethod
     def of_gradient(
@@ -150,7 +150,7 @@ class Problem:
         point = _Point({name: _parameter(value) for name, value in leaves.items()})
 
         def objective(model: nn.Module, _: Any) -> Tensor:
-            parameters = [model.get_parameter(name) for name in leaves]
+            parameters = [getattr(model, name) for name in leaves]  # not get_parameter: torch.func swaps in plain tensors
 
             def call(values: list[np.ndarray[Any, Any]]) -> tuple[Any, list[Any]]:
                 loss, gradients = value_and_gradient(_like(start, values))

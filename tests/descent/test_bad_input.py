@@ -111,7 +111,7 @@ def test_settings(case):
 
 def test_a_loader_keeps_its_own_batches():
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), batch_size=5)
-    with pytest.raises(SettingError, match="loader.dataset"):
+    with pytest.raises(SettingError, match=r"loader\.dataset"):
         descend(problem(data=loader), lr=0.1, batch_size=10)
 
 

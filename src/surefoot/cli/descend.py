@@ -129,7 +129,8 @@ def _tell(run: Run, problem: Problem, store: str) -> None:
     limit = problem.answer.stability_limit if problem.answer is not None else None
     if run.ended == "diverged" and limit and run.config["optimizer"] == "sgd":
         typer.echo(
-            f"Above {limit:.3g} (2 / curvature) plain gradient descent cannot settle here, however many steps it takes; this was {run.config['lr']:g}."
+            f"Above {limit:.3g} (2 / curvature) plain gradient descent cannot settle here, "
+            f"however many steps it takes; this was {run.config['lr']:g}."
         )
     if "run_id" in run.config:
         where = "" if store == STORE else f" --store {os.fspath(store)}"

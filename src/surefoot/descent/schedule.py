@@ -117,7 +117,7 @@ def one_cycle(rise: float = 0.3, start_divisor: float = 25.0, end_divisor: float
     Smith and Topin 2018, with the cosine arms and the defaults of ``torch.optim.lr_scheduler.OneCycleLR``.
 
     >>> schedule = one_cycle()
-    >>> schedule(0, 101), round(schedule(29, 100), 6)
+    >>> round(schedule(0, 100), 6), round(schedule(29, 100), 6)
     (0.04, 1.0)
     """
     low, end = 1 / start_divisor, 1 / (start_divisor * end_divisor)

@@ -89,10 +89,8 @@ class Settings:
         Raises:
             SettingError: there is no such device here.
         """
-        if self.device in ("auto", None):
-            device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        else:
-            device = _device(self.device)
+        own = next((p.device for p in model.parameters()), torch.device("cpu"))
+        device = own if self.device in ("auto", None) else _device(self.device)
         if self.autocast == "fp16" and device.type == "cpu":
             raise SettingError("autocast='fp16' needs a GPU; on a CPU use autocast='bf16'.")
         return device

@@ -14,6 +14,8 @@ from surefoot.trace import Row
 
 StopRule: TypeAlias = Callable[[Row], bool]
 
+BLOW_UP_WARMUP = 10  # rows: before, there is no telling noise from a blow-up
+
 
 def below(loss: float) -> StopRule:
     """Stop once the loss of a step is below this."""
@@ -57,25 +59,33 @@ def blow_up(factor: float = 4.0, *, smoothing: float = 0.9) -> StopRule:
     published finders stop at 4 (fastai) or 5 (torch-lr-finder) times the best loss, and at once when that is negative.
 
     Args:
-        factor: rise allowed, in units of the gain (start minus best); what counts as gain is at least 0.1 % of the first loss.
+        factor: rise allowed, in units of the gain (start minus best); what counts as gain is at least three times the mean change from
+            row to row, so that the noise of small batches is not taken for a blow-up, and 0.1 % of the first loss. The first ten rows never stop it.
         smoothing: weight of the past in the moving average, 0 to 1.
 
     Example:
         >>> stop = blow_up(smoothing=0.0)
         >>> row = Row(0, 0.0, 0.1, 0.0, 1.0, 0.1, 1.0, float("nan"), 0.0)
-        >>> [stop(row._replace(loss=loss)) for loss in (-1.0, -2.0, 1.9, 2.1)]
-        [False, False, False, True]
+        >>> any(stop(row._replace(loss=-1.0 - step / 10)) for step in range(11))
+        False
+        >>> stop(row._replace(loss=1.9)), stop(row._replace(loss=2.1))  # 4 times the gain of 1 above the best, -2
+        (False, True)
     """
-    average = weight = 0.0
-    first = best = math.nan
+    average = weight = changed = 0.0
+    first = best = before = math.nan
+    rows = 0
 
     def rule(row: Row) -> bool:
-        nonlocal average, weight, first, best
+        nonlocal average, weight, first, best, before, changed, rows
         average = smoothing * average + (1 - smoothing) * row.loss
         weight = smoothing * weight + (1 - smoothing)
         loss = average / weight
         first = loss if math.isnan(first) else first
         best = loss if math.isnan(best) else min(best, loss)
-        return loss - best > factor * max(first - best, 1e-3 * abs(first))
+        noise = 3 * changed / max(1, rows - 1)
+        rose = rows >= BLOW_UP_WARMUP and loss - best > factor * max(first - best, noise, 1e-3 * abs(first))
+        changed += 0.0 if math.isnan(before) else abs(row.loss - before)
+        before, rows = row.loss, rows + 1
+        return rose
 
     return rule

@@ -336,7 +336,8 @@ class Walk:
     def _check_first(self, loss: float, taken: Sequence[Any]) -> None:
         if not math.isfinite(loss):
             raise ProblemError(
-                f"The loss is {loss} at the very first step, before any update: the learning rate cannot be the reason. {_nonfinite(self.model, taken)}"
+                f"The loss is {loss} at the very first step, before any update: the learning rate cannot be the reason. "
+                f"{_nonfinite(self.model, taken)}"
             )
         without = [name for name, p in self.model.named_parameters() if p.requires_grad and p.grad is None]
         if len(without) == len(self.parameters):

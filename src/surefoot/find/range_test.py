@@ -65,7 +65,7 @@ def range_test(
     Example:
         >>> from surefoot import problems
         >>> trace = range_test(problems.load("line"), low=1e-3, high=10.0, steps=50)
-        >>> bool(trace["lr"][0] == 1e-3), trace["lr"][-1] > 0.79  # it blows up somewhere above the stability limit
+        >>> bool(trace["lr"][0] == 1e-3), trace[-1].lr > 0.79  # it blows up somewhere above the stability limit
         (True, True)
     """
     _check(low, high, steps)
