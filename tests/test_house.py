@@ -148,3 +148,8 @@ def test_import_loads_nothing_but_torch_and_numpy():
 def test_help_does_not_load_torch():
     code = "import sys, surefoot.cli.main; print(*[n for n in ('torch', 'numpy') if n in sys.modules])"
     assert fresh(code) == []
+
+
+def test_contributing_names_every_file():
+    text = (SOURCE.parents[1] / "CONTRIBUTING.md").read_text()
+    assert not [path for path in SOURCE.rglob("*.py") if f"\n{path.relative_to(SOURCE)} " not in text]

@@ -68,8 +68,8 @@ def blow_up(factor: float = 4.0, *, smoothing: float = 0.9) -> StopRule:
         >>> row = Row(0, 0.0, 0.1, 0.0, 1.0, 0.1, 1.0, float("nan"), 0.0)
         >>> any(stop(row._replace(loss=-1.0 - step / 10)) for step in range(11))
         False
-        >>> stop(row._replace(loss=1.9)), stop(row._replace(loss=2.1))  # 4 times the gain of 1 above the best, -2
-        (False, True)
+        >>> stop(row._replace(loss=2.1))  # more than 4 times the gain of 1 above the best, -2
+        True
     """
     average = weight = changed = 0.0
     first = best = before = math.nan
