@@ -14,8 +14,33 @@ SOURCE = Path(surefoot.__file__).parent
 RANK = {"errors": 0, "trace": 0, "problem": 0, "run": 0, "store": 0, "problems": 1, "descent": 1, "find": 2, "figures": 3, "cli": 4}
 LAZY = {"cli", "__init__"}  # may import inside functions: `surefoot --help` must not load torch
 
-PUBLIC = """Answer Found Path Problem ProblemError Row Run SettingError Store StoreError Suggestion SurefootError SurefootWarning Trace
-UserFileError descend find_lr plot probe problems range_test schedule steps stop suggest""".split()
+PUBLIC = [
+    "Answer",
+    "Found",
+    "Path",
+    "Problem",
+    "ProblemError",
+    "Row",
+    "Run",
+    "SettingError",
+    "Store",
+    "StoreError",
+    "Suggestion",
+    "SurefootError",
+    "SurefootWarning",
+    "Trace",
+    "UserFileError",
+    "descend",
+    "find_lr",
+    "plot",
+    "probe",
+    "problems",
+    "range_test",
+    "schedule",
+    "steps",
+    "stop",
+    "suggest",
+]
 
 
 def modules():
@@ -140,7 +165,7 @@ def fresh(code):
 
 
 def test_import_loads_nothing_but_torch_and_numpy():
-    heavy = "pandas sklearn matplotlib PIL rich plotext typer pyarrow".split()
+    heavy = ["pandas", "sklearn", "matplotlib", "PIL", "rich", "plotext", "typer", "pyarrow"]
     code = f"import sys, surefoot; surefoot.descend, surefoot.Problem, surefoot.find_lr; print(*[n for n in {heavy} if n in sys.modules])"
     assert fresh(code) == []
 

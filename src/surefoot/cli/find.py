@@ -47,7 +47,7 @@ def command(
     if as_json:
         options.show_json({**{key: value for key, value in asdict(found).items() if key != "trials"}, "trials": len(found.trials)})
     else:
-        typer.echo(f"{loaded}\n{loaded.source}\n\n{found}")
+        typer.echo("\n".join(filter(None, [str(loaded), loaded.source])) + f"\n\n{found}")
         typer.echo(f"next: surefoot descend {problem}{_same(target, model, option)} --lr {found.lr:.3g} --optimizer {optimizer} --steps {steps}"
                    + (f" --schedule {schedule}" if schedule != "constant" else ""))  # fmt: skip
     options.show_picture(found, False if as_json else plot, picture)

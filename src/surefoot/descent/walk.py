@@ -422,6 +422,9 @@ def offsets(parameters: Sequence[Tensor]) -> list[int]:
 
 
 def _copied(model: nn.Module) -> nn.Module:
+    lazy = [name for name, p in model.named_parameters() if isinstance(p, nn.parameter.UninitializedParameter)]
+    if lazy:
+        raise ProblemError(f"{_some(lazy)} of the model have no shape yet (lazy modules); call the model on one batch first.")
     try:
         copied = copy.deepcopy(model)
     except (RuntimeError, TypeError, ValueError) as error:

@@ -1,0 +1,41 @@
+"""The README's commands are run as they stand there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from surefoot.cli.main import main
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = re.findall(r"^surefoot ([^#\n]*)", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+
+
+def test_the_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "points.csv").write_text("x,y\n" + "".join(f"{x},{3 * x + 1 + x % 7}\n" for x in range(100)))
+    assert len(COMMANDS) >= 7
+    for command in COMMANDS:
+        with pytest.raises(SystemExit) as exited:
+            main(shlex.split(command))
+        assert exited.value.code == (1 if "--lr 0.9" in command else 0), command + capsys.readouterr().err
+    assert "stability" not in capsys.readouterr().err
+
+
+def test_its_python_runs(tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    torch.manual_seed(0)
+    x = torch.randn(256, 4)
+    y = (x.sum(1) > 0).long()
+    names = {
+        "model": torch.nn.Linear(4, 2),
+        "loader": torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=32),
+        "held_out": (x[:64], y[:64]),
+    }
+    exec(code.group(1).replace("2000", "200"), names)
+    assert names["run"].ended == "steps"
+    assert (tmp_path / "loss.png").stat().st_size > 10_000
