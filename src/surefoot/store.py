@@ -224,13 +224,10 @@ class Recorder:
         self.complaints: set[str] = set()
         self.flushed = self.checkpointed = time.perf_counter()
         self.checkpoint_seconds = 0.0
-        with _writing(path) as connection, connection:
+        with _writing(path) as connection, connection:  # one transaction: no run is ever listed without a checkpoint
             self.id = self._begin(connection, start)
-        _lock_file(path, self.id).parent.mkdir(exist_ok=True)
-        self.lock: IO[bytes] = _lock_file(path, self.id).open("wb")
-        if not _lock(self.lock):
-            raise StoreError(f"Run {self.id} is being written by another process.")
-        self._checkpoint()
+            self.lock = _locked(_lock_file(path, self.id))
+            self._checkpoint()
 
     def __call__(self, row: Row) -> None:
         """Takes a row; at most once a second everything that waits is written."""
@@ -361,6 +358,21 @@ def _lock(file: IO[bytes]) -> bool:
     except OSError:
         return False
     return True
+
+
+def _locked(path: FilePath) -> IO[bytes]:
+    """The open lock file, which tells other processes that the run is being written."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+        file = path.open("wb")
+    except OSError as error:
+        raise StoreError(
+            f"{path.parent} cannot be written ({error.strerror}). Give another file with store= or --store."
+        ) from error
+    if not _lock(file):
+        file.close()
+        raise StoreError(f"Run {path.stem} is still being written by another process; wait for it, or stop it first.")
+    return file
 
 
 @contextlib.contextmanager

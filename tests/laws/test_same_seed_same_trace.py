@@ -132,3 +132,13 @@ def test_stop_rules_are_values():
     run = descend(problem("pair"), lr=0.05, steps=500, stop=[stop.below(0.5), stop.after_seconds(60)])
     assert run.ended == "stopped"
     assert run.trace["loss"][-1] < 0.5 <= run.trace["loss"][:-1].min()
+
+
+def test_a_finished_run_in_a_store_goes_on_as_the_run_itself(tmp_path):
+    from surefoot import Store
+
+    run = descend(problem("loader"), lr=0.01, steps=12, store=tmp_path / "runs.sqlite")
+    kept = Store(tmp_path / "runs.sqlite").load(run.config["run_id"])
+    assert kept.trace == run.trace
+    again, from_store = (descend(problem("loader"), lr=0.01, steps=10, start=start) for start in (run, kept))
+    assert equal(again, from_store)

@@ -69,7 +69,8 @@ class World:
     """A random state of its own, entered and left: what happens inside leaves no trace outside, and the other way round."""
 
     def __init__(self, state: Mapping[str, Any], carried: Sequence[Any] = ()) -> None:
-        self.state, self.carried = state, carried
+        self._state, self.carried = state, carried
+        self._inside = False
 
     @classmethod
     def seeded(cls, seed: int, carried: Sequence[Any] = ()) -> World:
@@ -81,19 +82,22 @@ class World:
         finally:
             set_random_state(outside)
 
-    def now(self) -> dict[str, Any]:
-        """The state at this moment, from inside."""
-        return random_state(self.carried)
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """This world's random state, whether one is inside just now or not."""
+        return random_state(self.carried) if self._inside else self._state
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """Inside, the generators are this world's; afterwards they are again what they were."""
         outside = random_state(self.carried)
-        set_random_state(self.state, self.carried)
+        set_random_state(self._state, self.carried)
+        self._inside = True
         try:
             yield
         finally:
-            self.state = random_state(self.carried)
+            self._state = random_state(self.carried)
+            self._inside = False
             set_random_state(outside, self.carried)
 
 

@@ -355,7 +355,7 @@ class Walk:
     # ---- the end
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to go on from the end of the last step (outside of the world); the tensors are the walk's own."""
+        """Everything needed to go on from the end of the last step; the tensors are the walk's own, not copies."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -367,8 +367,8 @@ class Walk:
         }
 
     def checkpoint(self) -> dict[str, Any]:
-        """Weights and state, asked for in the middle of the walk (inside its world)."""
-        return {"weights": self._deployed(), "state": {**self.state(), "random": self.world.now()}}
+        """Weights and state at the end of the last step."""
+        return {"weights": self._deployed(), "state": self.state()}
 
     def points(self) -> dict[int, Tensor]:
         """The path so far."""
