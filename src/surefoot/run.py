@@ -57,7 +57,7 @@ class Run:
         trace: one row per step, since the very first start.
         weights: the state dict at the end, as one would deploy it (averaged, where the optimizer averages).
         path: the trainable weights along the way: every step for
-            problems of up to 1,000 weights, else at most 65 points.
+            problems of up to 1,000 weights, else at most 65 points and 1 GiB.
         ended: ``"steps"`` (all were walked), ``"stopped"`` (by a stop rule), ``"diverged"`` (the loss or the weights are not
             finite any more) or ``"interrupted"`` (Ctrl-C).
         config: the settings, plain values only.

@@ -372,7 +372,7 @@ class Walk:
 
     def points(self) -> dict[int, Tensor]:
         """The path so far."""
-        return self.path.points
+        return self.path.points()
 
     def run(self, trace: Trace) -> Run:
         """The run so far."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from surefoot.descent.live import live
-from surefoot.descent.loop import steps as rows_of
+from surefoot.descent.loop import descend
 from surefoot.descent.stop import blow_up
 from surefoot.errors import SettingError
 from surefoot.problem import Problem
 from surefoot.run import Run
-from surefoot.trace import Row, Trace
+from surefoot.trace import Trace
 
 MINIMUM_STEPS = 10  # fewer points carry no curve (the published rules drop the first ten per cent and the last one to five)
 
@@ -69,23 +68,18 @@ def range_test(
         (True, True)
     """
     _check(low, high, steps)
-    rule = [] if stop_factor is None else [blow_up(stop_factor)]
-    rows = rows_of(
-        problem, lr=low, optimizer=optimizer, steps=steps, schedule=_rising(high / low), batch_size=batch_size, seed=seed, start=start,
-        stop=rule, clip_norm=clip_norm, accumulate=accumulate, autocast=autocast, validate_every=10**9, device=device,
+    run = descend(
+        problem.with_(validation=None), lr=low, optimizer=optimizer, steps=steps, schedule=_rising(high / low), batch_size=batch_size, seed=seed, start=start,
+        stop=[] if stop_factor is None else [blow_up(stop_factor)], clip_norm=clip_norm, accumulate=accumulate, autocast=autocast,
+        device=device, progress=progress,
     )  # fmt: skip
-    with live(steps, None, progress, f"rates {low:.0e} to {high:.0e}") as show:
-        return Trace.of(_shown(rows, show))
+    if run.ended == "interrupted":
+        raise KeyboardInterrupt  # half a curve is no answer
+    return run.trace if start is None else run.trace[len(start.trace) :]
 
 
 def _rising(ratio: float) -> Callable[[int, int], float]:
     return lambda step, steps: ratio ** (step / (steps - 1))
-
-
-def _shown(rows: Iterator[Row], show: Callable[[Row], None]) -> Iterator[Row]:
-    for row in rows:
-        show(row)
-        yield row
 
 
 def _check(low: float, high: float, steps: int) -> None:
