@@ -69,8 +69,8 @@ def range_test(
     """
     _check(low, high, steps)
     run = descend(
-        problem.with_(validation=None), lr=low, optimizer=optimizer, steps=steps, schedule=_rising(high / low), batch_size=batch_size, seed=seed, start=start,
-        stop=[] if stop_factor is None else [blow_up(stop_factor)], clip_norm=clip_norm, accumulate=accumulate, autocast=autocast,
+        problem.with_(validation=None), lr=low, optimizer=optimizer, steps=steps, schedule=_rising(high / low), batch_size=batch_size,
+        seed=seed, start=start, stop=[] if stop_factor is None else [blow_up(stop_factor)], clip_norm=clip_norm, accumulate=accumulate, autocast=autocast,
         device=device, progress=progress,
     )  # fmt: skip
     if run.ended == "interrupted":
