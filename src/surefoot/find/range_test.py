@@ -68,10 +68,10 @@ def range_test(
         (True, True)
     """
     _check(low, high, steps)
+    rule = [] if stop_factor is None else [blow_up(stop_factor)]
     run = descend(
-        problem.with_(validation=None), lr=low, optimizer=optimizer, steps=steps, schedule=_rising(high / low), batch_size=batch_size,
-        seed=seed, start=start, stop=[] if stop_factor is None else [blow_up(stop_factor)], clip_norm=clip_norm, accumulate=accumulate, autocast=autocast,
-        device=device, progress=progress,
+        problem.with_(validation=None), lr=low, schedule=_rising(high / low), optimizer=optimizer, steps=steps, batch_size=batch_size,
+        seed=seed, start=start, stop=rule, clip_norm=clip_norm, accumulate=accumulate, autocast=autocast, device=device, progress=progress,
     )  # fmt: skip
     if run.ended == "interrupted":
         raise KeyboardInterrupt  # half a curve is no answer
