@@ -403,13 +403,16 @@ def _open(path: FilePath, uri: str) -> Iterator[sqlite3.Connection]:
 
 def _refusal(path: FilePath, error: sqlite3.Error) -> StoreError:
     text = str(error)
+    if path.is_dir():
+        return StoreError(f"{path} is a folder. Give a file with store= or --store.")
     if "locked" in text:
         return StoreError(
             f"{path} is locked: another process has been writing to it for {LOCK_TIMEOUT:.0f} s. Try again, or use another store."
         )
     if "readonly" in text or "unable to open" in text:
-        why = "is a folder" if path.is_dir() else "cannot be written: it, or its folder, is read-only or does not exist"
-        return StoreError(f"{path} {why}. Give another file with store= or --store.")
+        return StoreError(
+            f"{path} cannot be written: it, or its folder, is read-only or does not exist. Give another file with store= or --store."
+        )
     if "not a database" in text or "malformed" in text:
         return StoreError(
             f"{path} is not a store of runs: it is no SQLite file, or a damaged one. Give another file with store= or --store."

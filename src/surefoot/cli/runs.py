@@ -17,7 +17,7 @@ from surefoot.errors import SettingError, StoreError
 if TYPE_CHECKING:
     from surefoot.store import Entry
 
-app = typer.Typer(help="Lists, shows, exports and deletes recorded runs.", invoke_without_command=True)
+app = typer.Typer(invoke_without_command=True)
 
 File = Annotated[str, typer.Option("--store", help="The file of runs.")]
 Id = Annotated[int, typer.Argument(help="The number of the run.")]
@@ -25,7 +25,7 @@ Id = Annotated[int, typer.Argument(help="The number of the run.")]
 
 @app.callback()
 def runs(context: typer.Context, store: File = STORE, as_json: options.Json = False) -> None:
-    """Lists the recorded runs.
+    """Lists, shows, exports and deletes recorded runs; alone, it lists them.
 
     Example: surefoot runs
     """
