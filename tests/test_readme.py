@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,13 @@ def test_its_python_runs(tmp_path, monkeypatch):
     exec(code.group(1).replace("2000", "200"), names)
     assert names["run"].ended == "steps"
     assert (tmp_path / "loss.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_demo_runs_and_writes_its_pictures(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "demo.py")], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(re.search(r"accuracy on the held-out images: ([0-9.]+)%", done.stdout).group(1)) > 95
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["line.png", "loss.png", "rate.png", "rates.png"]

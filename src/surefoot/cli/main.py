@@ -6,9 +6,10 @@ Nothing here imports torch: ``surefoot --help`` and shell completion answer at o
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -33,13 +34,23 @@ def _with_code(command: Callable[..., int]) -> Callable[..., None]:
 
 app = typer.Typer(
     name="surefoot",
-    help="Finds the learning rate for any model, descends with it, and shows the descent.",
     epilog="Start with: surefoot find digits-cnn",
     no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def options(version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False) -> None:
+    """Finds the learning rate for any model, descends with it, and shows the descent."""
+    if version:
+        typer.echo(importlib.metadata.version("surefoot"))
+        raise typer.Exit
+
+
 app.command("problems")(problems.command)
 app.command("find")(_with_code(find.command))
 app.command("range")(_with_code(range_test.command))
