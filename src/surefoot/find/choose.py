@@ -15,7 +15,7 @@ from surefoot.find.range_test import MINIMUM_STEPS, range_test
 from surefoot.find.suggest import suggest
 from surefoot.problem import Problem
 from surefoot.run import Run
-from surefoot.trace import Trace
+from surefoot.trace import Column, Trace
 
 RULE = "minimum/10"  # the best of the published rules where they were measured against each other: mean regret 0.063
 RANGE_STEPS = 100  # as the published finders
@@ -23,6 +23,7 @@ RANGE_SHARE = 0.3  # of the budget at most
 FACTOR = 3.0  # between the rates that are tried: about an octave and a half, below which noise decides
 RETREATS = 4  # how often the rate is divided by FACTOR when the descent at it diverges
 MINIMUM_TRIAL = 5  # steps
+SIGNIFICANT = 3.0  # standard errors by which the loss must have fallen for the answer to be trusted
 
 
 def find_lr(
@@ -149,36 +150,39 @@ def _answer(test: Trace, runs: dict[float, Run], purse: _Purse, began: float, st
     best = min(alive, key=lambda rate: alive[rate][0])
     loss, noise = alive[best]
     good = [rate for rate, (other, its_noise) in alive.items() if other - loss <= 2 * math.hypot(noise, its_noise)]
-    first = _first_loss(runs[best])
-    confident, reason = _verdict(first, loss, noise, best, sorted(alive))
+    confident, reason = _verdict(test, runs[best].trace, best, sorted(alive))
     return Found(best, low=min(good), high=max(good), ceiling=ceiling, confident=confident, reason=reason, trials=trials,
                  gradients=purse.spent, seconds=time.perf_counter() - began, steps=steps)  # fmt: skip
 
 
-def _verdict(first: float, last: float, noise: float, best: float, tried: list[float]) -> tuple[bool, str]:
-    """Whether the descent at the best rate got anywhere, in words."""
-    if not first - last > 3 * noise:
-        return (
-            False,
-            f"the loss at {best:.3g} went from {first:.4g} to {last:.4g}, which is within its noise ({noise:.2g}): the descents cannot tell",
-        )
-    others = ", ".join(f"{rate:.2g}" for rate in tried)
-    return True, f"short descents at {others} were compared; at {best:.3g} the loss fell from {first:.4g} to {last:.4g}"
+def _verdict(test: Trace, trial: Trace, best: float, tried: list[float]) -> tuple[bool, str]:
+    """Whether the descent at the best rate got anywhere, in words.
+
+    The range test's first rows, where the rate is still far too small to move anything, tell the loss at the start and its noise from batch to batch.
+    """
+    first, first_error = _mean(test["loss"][: max(3, len(test) // 10)])
+    last, last_error = _tail(trial)
+    noise = math.hypot(first_error, last_error)
+    fell = f"at {best:.3g} the loss went from {first:.4g} to {last:.4g}"
+    if not first - last > SIGNIFICANT * noise:
+        return False, f"{fell}, which is within the noise of its batches ({noise:.2g}): the descents cannot tell"
+    return True, f"short descents at {', '.join(f'{rate:.2g}' for rate in tried)} were compared; {fell}"
 
 
 def _final(run: Run) -> tuple[float, float]:
     """The loss at the end and its standard error: on validation data where there is any, else the mean of the last tenth."""
-    losses = run.trace["loss"]
-    tail = losses[-max(3, len(losses) // 10) :]
-    error = float(tail.std(ddof=1) / math.sqrt(len(tail)))
+    mean, error = _tail(run.trace)
     validated = run.trace["validation_loss"][np.isfinite(run.trace["validation_loss"])]
-    return (float(validated[-1]) if len(validated) else float(tail.mean())), error
+    return (float(validated[-1]) if len(validated) else mean), error
 
 
-def _first_loss(run: Run) -> float:
-    """The loss before anything was learnt: the mean of the first rows, at most a tenth."""
-    losses = run.trace["loss"]
-    return float(losses[: max(1, min(3, len(losses) // 10))].mean())
+def _tail(trace: Trace) -> tuple[float, float]:
+    return _mean(trace["loss"][-max(3, len(trace) // 10) :])
+
+
+def _mean(losses: Column) -> tuple[float, float]:
+    """The mean and its standard error."""
+    return float(losses.mean()), float(losses.std(ddof=1) / math.sqrt(len(losses)))
 
 
 def _unsure(test: Trace, why: str, purse: _Purse, began: float, steps: int) -> Found:
