@@ -182,7 +182,9 @@ class Store:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with _open(self.path, f"{self.path.resolve().as_uri()}?mode=ro") as connection:
+        # readers of a WAL file make a file beside it, which a read-only folder does not allow; nobody writes there, so none is needed
+        frozen = "" if os.access(self.path.resolve().parent, os.W_OK) else "&immutable=1"
+        with _open(self.path, f"{self.path.resolve().as_uri()}?mode=ro{frozen}") as connection:
             _check(connection, self.path)
             yield connection
 
