@@ -41,7 +41,8 @@ def steps(
 ) -> Iterator[Row]:
     """The rows of a descent, one per step, so that the ``for`` loop stays yours.
 
-    Takes what `descend` takes, and raises what it raises. Between two rows your random generators are your own.
+    Takes what `descend` takes, and raises what it raises. Between two rows your random generators are your own
+    (which costs about 0.2 ms a row; `descend` pays it once).
 
     Example:
         >>> from surefoot import Problem
