@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.descent import batches, optimizer
+from surefoot.descent.first_step import check_loss, nonfinite, some
+from surefoot.descent.joined import joined, offsets
 from surefoot.descent.path import PathRecorder
 from surefoot.descent.probe import Moment, Probe
 from surefoot.descent.schedule import OnPlateau, PlateauState
@@ -245,7 +247,7 @@ class Walk:
             with self.autocast():
                 loss = self.problem.loss_on(self.model, batch)
             if self.first:
-                _check_loss(loss)
+                check_loss(loss)
             value = loss if len(taken) == 1 else loss / len(taken)
             total += value.item()
             if gradient:
@@ -337,7 +339,7 @@ class Walk:
         if not math.isfinite(loss):
             raise ProblemError(
                 f"The loss is {loss} at the very first step, before any update: the learning rate cannot be the reason. "
-                f"{_nonfinite(self.model, taken)}"
+                f"{nonfinite(self.model, taken)}"
             )
         without = [name for name, p in self.model.named_parameters() if p.requires_grad and p.grad is None]
         if len(without) == len(self.parameters):
@@ -346,7 +348,7 @@ class Walk:
             )
         if without:
             warnings.warn(
-                f"No gradient reaches {_some(without)}: the loss does not depend on it, so it will not move. "
+                f"No gradient reaches {some(without)}: the loss does not depend on it, so it will not move. "
                 "Freeze it with requires_grad_(False) if that is meant.",
                 SurefootWarning,
                 stacklevel=2,
@@ -392,39 +394,10 @@ class Walk:
             return {name: value.clone() for name, value in self.model.state_dict().items()}
 
 
-def joined(model: nn.Module, parameters: list[nn.Parameter]) -> list[Tensor]:
-    """The parameters as views into one tensor, so that what is measured at each step is measured in one go (a third of the time).
-
-    Returns that tensor alone in a list; an empty one where they are of several kinds or laid out in another order.
-    """
-    alike = len({(p.dtype, p.device) for p in parameters}) == 1 and all(p.is_contiguous() for p in parameters)
-    # cuDNN wants the weights of a recurrent layer in its own layout
-    recurrent = parameters[0].is_cuda and any(isinstance(module, nn.RNNBase) for module in model.modules())
-    if not alike or recurrent:
-        return []
-    starts = offsets(parameters)
-    whole = torch.zeros(starts[-1] + parameters[-1].numel(), dtype=parameters[0].dtype, device=parameters[0].device)
-    for p, offset in zip(parameters, starts, strict=True):
-        view = whole[offset : offset + p.numel()].view_as(p)
-        view.copy_(p.detach())
-        p.data = view
-    return [whole]
-
-
-def offsets(parameters: Sequence[Tensor]) -> list[int]:
-    """Where each parameter begins in the joined tensor; at multiples of 64 bytes, on which the last bit of a matrix product may depend."""
-    starts, end = [], 0
-    for p in parameters:
-        unit = max(1, 64 // p.element_size())
-        starts.append(end)
-        end += -(-p.numel() // unit) * unit
-    return starts
-
-
 def _copied(model: nn.Module) -> nn.Module:
     lazy = [name for name, p in model.named_parameters() if isinstance(p, nn.parameter.UninitializedParameter)]
     if lazy:
-        raise ProblemError(f"{_some(lazy)} of the model have no shape yet (lazy modules); call the model on one batch first.")
+        raise ProblemError(f"{some(lazy)} of the model have no shape yet (lazy modules); call the model on one batch first.")
     try:
         copied = copy.deepcopy(model)
     except (RuntimeError, TypeError, ValueError) as error:
@@ -445,46 +418,6 @@ def _load(model: nn.Module, weights: Any) -> None:
 def _load_optimizer(made: Any, state: Any) -> None:
     # a copy: load_state_dict keeps the tensors it is given, and the next step would write into the run
     made.load_state_dict(copy.deepcopy(state))
-
-
-def _check_loss(loss: Any) -> None:
-    if not isinstance(loss, Tensor):
-        raise ProblemError(f"The loss must be a scalar tensor, got a {type(loss).__name__}.")
-    if loss.numel() != 1:
-        raise ProblemError(
-            f"The loss must be a scalar, got a tensor of shape {tuple(loss.shape)}. Average it with .mean(), or use reduction='mean'."
-        )
-    if not loss.requires_grad and torch.is_grad_enabled():
-        raise ProblemError(
-            "The loss does not depend on any trainable parameter: it has no gradient. Is it computed outside of torch, or detached?"
-        )
-
-
-def _nonfinite(model: nn.Module, taken: Sequence[Any]) -> str:
-    """Where the numbers are broken already."""
-    weights = [name for name, p in model.named_parameters() if not bool(torch.isfinite(p).all())]
-    if weights:
-        return f"Not finite in the model: {_some(weights)}."
-    counts = {
-        name: int((~torch.isfinite(t)).sum()) for batch in taken for name, t in _named_tensors(batch) if t.is_floating_point()
-    }
-    broken = [f"{count} values of {name}" for name, count in counts.items() if count]
-    if broken:
-        return f"Not finite in this batch: {_some(broken)}. Clean the data first."
-    return "Weights and batch are finite, so it is the forward pass or the loss: a division by zero, a log of zero, an overflow?"
-
-
-def _named_tensors(batch: Any) -> list[tuple[str, Tensor]]:
-    if isinstance(batch, dict):
-        return [(str(key), value) for key, value in batch.items() if isinstance(value, Tensor)]
-    parts = batch if isinstance(batch, list | tuple) else [batch]
-    names = ["the inputs", "the targets"] if len(parts) == 2 else [f"part {index}" for index in range(len(parts))]
-    return [(name, part) for name, part in zip(names, parts, strict=True) if isinstance(part, Tensor)]
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:5])
-    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
 
 
 def _l2(norms: list[float]) -> float:
