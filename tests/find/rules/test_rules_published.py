@@ -1,4 +1,4 @@
-"""Oracle: the real packages. Their answers on planted curves are in published.json, made by benchmarks/published_rules.py."""
+"""Oracle: the real packages, run whole. Their answers on planted curves are in published.json, made by benchmarks/published_rules.py."""
 
 import json
 from pathlib import Path
@@ -10,24 +10,37 @@ from surefoot.find.rules import RULES
 
 from .planted import Curve, ladder
 
-CASES = json.loads((Path(__file__).parent / "published.json").read_text())
+PUBLISHED = json.loads((Path(__file__).parent / "published.json").read_text())
+# On a curve that never falls the packages answer all the same, with whatever rounding makes lowest; `suggest` refuses it.
+CASES = [case for case in PUBLISHED["cases"] if case["curve"]["fall"] or case["curve"]["noise"]]
+# fastai leaves out a tenth of the rows asked for, we a tenth of those walked, and it compares float32 averages, of which neighbours are equal
+# on a flat stretch: its longest descent may begin a row earlier or later.
+ROWS_OFF = {"valley": 1.1}
 
 
-@pytest.mark.parametrize("rule", sorted(CASES[0]["answers"]))
-def test_rule_gives_the_rate_that_the_package_gives(rule):
-    lr = ladder()
+def answers(rule):
     for case in CASES:
-        ours = RULES[rule](lr, Curve(**case["curve"])(lr)).lr
-        # fastai computes in float32, where neighbours on a noise-free plateau are equal: its valley may begin a row later there
-        row = lr[1] / lr[0] - 1
-        close = 1.1 * row if rule == "valley" and not case["curve"]["noise"] else 1e-5
-        assert ours == pytest.approx(case["answers"][rule], rel=close), case["curve"]
+        for package, answer in case["packages"].items():
+            if rule in answer["rules"]:
+                lr = np.array(PUBLISHED["ladders"][package][: answer["rows"]])
+                yield case["curve"], lr, answer["rules"][rule]["lr"]
+
+
+@pytest.mark.parametrize("rule", ["steepest", "valley", "slide", "minimum/10", "lightning", "torch-lr-finder"])
+def test_rule_gives_the_rate_that_the_package_gives(rule):
+    seen = 0
+    for curve, lr, published in answers(rule):
+        losses = Curve(**curve)(lr).astype(np.float32).astype(np.float64)
+        off = abs(np.log(RULES[rule](lr, losses).lr / published)) / np.log(lr[1] / lr[0])
+        assert off <= ROWS_OFF.get(rule, 0.1), (curve, off)
+        seen += 1
+    assert seen >= 15
 
 
 def test_steepest_finds_the_planted_steepest_point():
     lr = ladder(steps=2000)
     pick = RULES["steepest"](lr, Curve(steepest=-3.0, edge=1e9)(lr))
-    # the moving average lags by beta / (1 - beta) rows at fastai's density, which is about four octaves of rate at most
+    # the moving average lags by beta / (1 - beta) rows at fastai's density
     assert 1e-3 <= pick.lr <= 1e-3 * 10 ** (0.98 / 0.02 / 12.5)
 
 
