@@ -9,15 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from surefoot.find.rules.pick import Curve, Pick, needs
-from surefoot.find.rules.smoothing import debiased
+from surefoot.find.rules.smoothing import FASTAI_LAST, debiased, fastai_first
 
 WINDOW, THRESHOLD = 15, 0.005
 
 
 def fastai_slide(lr: Curve, loss: Curve) -> Pick:
     """The rate that ``Learner.lr_find(suggest_funcs=slide)`` suggests."""
-    first, last = len(lr) // 10, len(lr) - 5
-    if (refused := needs(25, lr)) is not None:
+    first, last = fastai_first(len(lr)), len(lr) - FASTAI_LAST
+    if (refused := needs(10 + WINDOW + 1 + FASTAI_LAST, lr)) is not None:
         return refused
     gradient = np.gradient(debiased(loss)[first:last])
     right = len(gradient) - 1

@@ -7,6 +7,7 @@ import numpy as np
 from surefoot.find.rules.pick import Curve
 
 FASTAI_BETA = 0.98  # fastai and Lightning
+FASTAI_LAST = 5  # rows at the end that its suggestions leave out
 FASTAI_DENSITY = 100 / 8  # rows per factor of ten at fastai's defaults: 100 from 1e-7 to 10
 
 
@@ -34,6 +35,15 @@ def beta_for(lr: Curve) -> float:
     """The beta that averages over the same span of rates as fastai's 0.98 does at fastai's own density of rows."""
     per_decade = (len(lr) - 1) / np.log10(lr[-1] / lr[0])
     return float(FASTAI_BETA ** (FASTAI_DENSITY / per_decade))
+
+
+def fastai_first(rows: int) -> int:
+    """The first row that fastai's suggestions look at: a tenth of the rows *asked for*, so 10 by its default, also when the test stopped early.
+
+    >>> fastai_first(84), fastai_first(400)
+    (10, 40)
+    """
+    return max(10, rows // 10)
 
 
 def _average(loss: Curve, beta: float, before: float) -> Curve:
