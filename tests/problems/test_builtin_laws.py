@@ -14,7 +14,7 @@ import torch
 from surefoot.problem import Problem, is_pair
 from surefoot.problems import describe, load, names
 
-CLASSIFIERS = ["breast-cancer", "digits-cnn", "digits-linear", "digits-mlp"]
+CLASSIFIERS = ["breast-cancer", "digits-cnn", "digits-linear", "digits-mlp", "spirals"]
 
 
 def tensors(problem: Problem) -> list[torch.Tensor]:
@@ -102,7 +102,7 @@ def test_another_seed_is_another_problem(name):
     assert not all(torch.equal(a, b) for a, b in zip(tensors(load(name)), tensors(load(name, seed=1)), strict=True))
 
 
-@pytest.mark.parametrize("name", ["digits-cnn", "digits-mlp", "photo-patches", "text"])
+@pytest.mark.parametrize("name", ["digits-cnn", "digits-mlp", "photo-patches", "spirals", "text"])
 def test_a_network_can_be_descended_in_copies_and_differentiated_twice(name):
     # what the batched descents and the curvature of later work rest on
     problem = load(name)

@@ -10,7 +10,7 @@ from surefoot.problems import describe, load, names
 
 def test_the_names_are_those_of_the_contract():
     surfaces = {"valley", "bowl", "saddle", "rosenbrock", "himmelblau", "rastrigin", "beale"}
-    data = {"line", "digits-linear", "digits-mlp", "digits-cnn", "photo-patches", "text", "diabetes", "breast-cancer"}
+    data = {"line", "digits-linear", "digits-mlp", "digits-cnn", "photo-patches", "spirals", "text", "diabetes", "breast-cancer"}
     assert names() == sorted(surfaces | data)
 
 

@@ -41,6 +41,7 @@ _BUILT_IN: Mapping[str, Entry] = {
     "rastrigin": Entry("surfaces", "rastrigin", "n-D bowl full of dents, each a local minimum"),
     "rosenbrock": Entry("surfaces", "rosenbrock", "2-D surface: a curved, flat-bottomed canyon"),
     "saddle": Entry("surfaces", "saddle", "2-D surface: a mountain pass between two minima"),
+    "spirals": Entry("spirals", "spirals", "two spirals told apart by a small network: a slow starter"),
     "text": Entry("text", "text", "character transformer on the source of Python's standard library"),
     "valley": Entry("surfaces", "valley", "1-D curve with a local and a global minimum"),
 }
