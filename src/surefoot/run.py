@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from surefoot.errors import StoreError
 from surefoot.trace import Column, Row, Trace
@@ -129,6 +130,7 @@ class Run:
 
 def write_whole(content: Mapping[str, Any], path: FilePath) -> None:
     """Writes tensors and plain values to ``path``, atomically: beside it first, to the disk, then in its place."""
+    content = pytree.tree_map_only(Tensor, _own, content)
     temporary = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False) as file:
@@ -142,6 +144,11 @@ def write_whole(content: Mapping[str, Any], path: FilePath) -> None:
     finally:
         if temporary:
             FilePath(temporary).unlink(missing_ok=True)
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """The tensor itself, or a copy of it where it is a small part of something larger, all of which would be written."""
+    return tensor.clone() if tensor.untyped_storage().nbytes() > 2 * tensor.numel() * tensor.element_size() else tensor
 
 
 def read_whole(path: FilePath) -> Any:

@@ -77,17 +77,9 @@ class Walk:
     # ---- what is needed before the first step
 
     def _prepare_data(self, start: Run | None) -> None:
-        problem, settings = self.problem, self.settings
-        size = problem.batch_size if settings.batch_size is None else settings.batch_size
-        seed = int(settings.seed or 0)
-        carried = carried_generators(problem.data, problem.validation)
-        source = batches.source(problem.data, size, seed, self.device, self.dtype)
-        self.feed = batches.Feed(source, carried)
-        self.validation = (
-            None if problem.validation is None else batches.validation_source(problem.validation, self.device, self.dtype)
-        )
-        go_on = start is not None and start.state and start.config["seed"] == seed
-        self.world = World(start.state["random"], carried) if go_on and start else World.seeded(seed, carried)
+        self.feed, self.world = stream(self.problem, self.settings, start, self.device, self.dtype)
+        held_out = self.problem.validation
+        self.validation = None if held_out is None else batches.validation_source(held_out, self.device, self.dtype)
 
     def _prepare_optimizer(self) -> None:
         settings = self.settings
@@ -135,15 +127,6 @@ class Walk:
             _load_optimizer(self.optimizer, state["optimizer"])
         if self.scaler is not None and state.get("scaler"):
             self.scaler.load_state_dict(state["scaler"])
-        if start.config["batch_size"] == self.config["batch_size"] and start.config["seed"] == self.config["seed"]:
-            place = state["place"]
-            self.feed.epoch, self.feed.index, self.feed.epoch_random_state = (
-                place["epoch"],
-                place["index"],
-                place["epoch_random_state"],
-            )
-        else:
-            self.feed.epoch = int(state["place"]["epoch"]) + 1
         self.step = int(state["step"])
         self.resumed = resumed = same_walk(start.config, self.config) and self.step < state["leg"] + start.config["steps"]
         self.leg = int(state["leg"]) if resumed else self.step
@@ -392,6 +375,25 @@ class Walk:
             return self.model.state_dict()
         with evaluating(self.model, self.optimizer):
             return {name: value.clone() for name, value in self.model.state_dict().items()}
+
+
+def stream(
+    problem: Problem, settings: Settings, start: Run | None, device: torch.device, dtype: torch.dtype
+) -> tuple[batches.Feed, World]:
+    """The batches of a descent from where ``start`` left off, and the random state they are drawn in."""
+    size = problem.batch_size if settings.batch_size is None else settings.batch_size
+    seed = int(settings.seed or 0)
+    carried = carried_generators(problem.data, problem.validation)
+    feed = batches.Feed(batches.source(problem.data, size, seed, device, dtype), carried)
+    if start is None or not start.state:
+        return feed, World.seeded(seed, carried)
+    place = start.state["place"]
+    same_seed = start.config["seed"] == seed
+    if same_seed and start.config["batch_size"] == size:
+        feed.epoch, feed.index, feed.epoch_random_state = place["epoch"], place["index"], place["epoch_random_state"]
+    else:
+        feed.epoch = int(place["epoch"]) + 1
+    return feed, World(start.state["random"], carried) if same_seed else World.seeded(seed, carried)
 
 
 def _copied(model: nn.Module) -> nn.Module:

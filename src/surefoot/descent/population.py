@@ -1,0 +1,303 @@
+"""Many descents from one state.  K rates, seeds, optimizers -> K runs, in one batched pass where that is possible and pays.
+
+Three engines give the same runs (law 3): ``"vmap"`` walks all copies in one pass (`Herd`), ``"sequential"`` one after the other,
+``"processes"`` one after the other in as many processes as there are cores, one thread each; ``"auto"`` walks the first steps both ways and
+takes the faster. What cannot be walked in one pass is walked one after the other, and the answer says why.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+
+from surefoot.descent.footprint import memory_of_one
+from surefoot.descent.herd import Herd
+from surefoot.descent.interrupt import Interrupted, interrupts_deferred
+from surefoot.descent.settings import Settings
+from surefoot.descent.stacked import Unbatchable
+from surefoot.descent.stop import StopRule
+from surefoot.descent.walk import Walk
+from surefoot.descent.workers import cores, in_processes
+from surefoot.errors import SettingError
+from surefoot.problem import Problem
+from surefoot.run import Run
+from surefoot.trace import Row, Trace
+
+Engine: TypeAlias = Literal["vmap", "sequential", "processes"]
+ENGINES = ("auto", "vmap", "sequential", "processes")
+SCOUTED = 3  # steps that are walked both ways before the engine is chosen; the first is slower than the rest
+AGREEMENT = 1e-3  # relative: float32 over three steps stays far below, a model that vmap misreads does not
+WORTH_PROCESSES = 5.0  # seconds of work: below, starting processes costs more than it saves
+
+
+@dataclass(frozen=True)
+class Population:
+    """What became of many descents.
+
+    Attributes:
+        runs: one per descent, in the order asked for. Their tensors may be views of common ones: cheap as long as all of them are needed.
+        engine: how they were walked: ``"vmap"``, ``"sequential"`` or ``"processes"``.
+        note: why not in one pass, or in which portions; "" where there is nothing to say.
+        gradients: gradient evaluations made, those of the trial steps that chose the engine included.
+    """
+
+    runs: tuple[Run, ...]
+    engine: Engine
+    note: str
+    gradients: int
+
+
+def descend_many(
+    problem: Problem,
+    *,
+    lr: float | Sequence[float],
+    seed: int | Sequence[int] = 0,
+    optimizer: Any = "sgd",
+    steps: int,
+    schedule: Any = "constant",
+    batch_size: int | str | None = None,
+    start: Run | None = None,
+    stop: Callable[[], StopRule] | None = None,
+    clip_norm: float | None = None,
+    accumulate: int = 1,
+    autocast: str | None = None,
+    validate_every: int | None = None,
+    device: Any = "auto",
+    engine: str = "auto",
+    memory: int | None = None,
+    seen: Callable[[int], None] | None = None,
+) -> Population:
+    """Descends the problem several times, from one state, in one pass where that is possible.
+
+    Args:
+        problem: what to descend.
+        lr: one rate, or one per descent.
+        seed: one seed, or one per descent; descents of one seed see the same batches.
+        optimizer: as for `descend`; a list of them for one per descent.
+        steps: updates of each descent.
+        schedule: as for `descend`.
+        batch_size: as for `descend`.
+        start: a run that all of them go on from.
+        stop: makes a stop rule (rules remember) for each descent.
+        clip_norm: as for `descend`, for each descent by itself.
+        accumulate: as for `descend`.
+        autocast: as for `descend`.
+        validate_every: as for `descend`.
+        device: as for `descend`.
+        engine: ``"auto"``, ``"vmap"``, ``"sequential"`` or ``"processes"``.
+        memory: bytes that the copies may take; more are walked in portions. None: half of what is free.
+        seen: called after each step with the number of descents that made it.
+
+    Returns:
+        The runs, each what `descend` would have returned (float32: to 1e-4 of the losses over 50 steps), and which engine ran.
+
+    Raises:
+        SettingError: a setting makes no sense, or lists of different lengths are given.
+        ProblemError: as `descend`.
+        KeyboardInterrupt: on Ctrl-C; nothing is changed.
+
+    Example:
+        >>> bowl = Problem.of(lambda x: (x**2).sum() / 2, start=[1.0])
+        >>> made = descend_many(bowl, lr=[0.1, 1.0, 2.5], steps=200, engine="vmap")
+        >>> [run.ended for run in made.runs], made.runs[1].weights["x"].item()
+        (['steps', 'steps', 'diverged'], 0.0)
+    """
+    if engine not in ENGINES:
+        raise SettingError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}.")
+    shared: dict[str, Any] = {"steps": steps, "schedule": schedule, "batch_size": batch_size, "clip_norm": clip_norm, "accumulate": accumulate,
+                              "autocast": autocast, "validate_every": validate_every, "device": device}  # fmt: skip
+    settings = [Settings(lr=a, seed=b, optimizer=c, **shared) for a, b, c in _members(lr, seed, optimizer)]
+    with interrupts_deferred() as interrupted:
+        many = _Many(problem, settings, start, stop, memory, seen or (lambda count: None), interrupted)
+        return many.walked(engine)
+
+
+def fork(problem: Problem, start: Run, rates: Sequence[float], steps: int, **settings: Any) -> Population:
+    """Goes on from where a run ended, at several rates, and leaves the run as it is.
+
+    Args:
+        problem: what the run descended.
+        start: the run, which may be an unfinished one.
+        rates: the learning rates to go on with.
+        steps: updates at each of them.
+        settings: whatever else `descend_many` takes; by default the run's own optimizer, batch size, seed, clipping and accumulation, and a
+            constant rate.
+
+    Example:
+        >>> from surefoot import descend
+        >>> bowl = Problem.of(lambda x: (x**2).sum() / 2, start=[8.0])
+        >>> run = descend(bowl, lr=0.5, steps=3)
+        >>> [fork.trace["loss"][-1] for fork in fork(bowl, run, [0.1, 1.0], steps=2).runs]
+        [0.405, 0.0]
+    """
+    own = {key: start.config[key] for key in ("optimizer", "batch_size", "seed", "clip_norm", "accumulate", "autocast")}
+    own = {key: value for key, value in own.items() if value is not None}
+    return descend_many(problem, lr=list(rates), steps=steps, start=start, **{**own, **settings})
+
+
+def _members(lr: Any, seed: Any, optimizer: Any) -> list[tuple[Any, Any, Any]]:
+    """Rate, seed and optimizer of each descent."""
+    given = {"lr": lr, "seed": seed, "optimizer": optimizer}
+    lists = {name: list(value) for name, value in given.items() if isinstance(value, list | tuple) or getattr(value, "ndim", 0)}
+    lengths = {len(value) for value in lists.values()}
+    if len(lengths) > 1 or 0 in lengths:
+        told = ", ".join(f"{len(value)} of {name}" for name, value in lists.items())
+        raise SettingError(f"One descent per entry: the lists must have one length above 0, got {told}.")
+    count = lengths.pop() if lengths else 1
+    columns = [lists.get(name, [value] * count) for name, value in given.items()]
+    return list(zip(*columns, strict=True))
+
+
+class _Many:
+    """Descents that are still to be walked, and what has been noticed on the way."""
+
+    def __init__(
+        self, problem: Problem, settings: list[Settings], start: Run | None, rule: Callable[[], StopRule] | None, memory: int | None,
+        seen: Callable[[int], None], interrupted: Interrupted,
+    ) -> None:  # fmt: skip
+        self.problem, self.settings, self.start, self.rule = problem, settings, start, rule
+        self.memory, self.seen, self.interrupted = memory, seen, interrupted
+        self.notes: list[str] = []
+        self.spent = 0
+
+    def walked(self, engine: str) -> Population:
+        scout, rows, pace = self._scouted(SCOUTED if engine == "auto" else 1)
+        if engine == "processes" or engine == "sequential" or len(self.settings) == 1:
+            return self._one_by_one(scout, rows, engine == "processes")
+        try:
+            runs = self._in_one_pass(scout, rows, pace if engine == "auto" else None)
+        except Unbatchable as error:
+            self.notes.append(str(error))
+            pays = pace * (scout.end - scout.step) * len(self.settings) > WORTH_PROCESSES
+            return self._one_by_one(scout, rows, engine == "auto" and pays and cores() > 1 and scout.device.type == "cpu")
+        return Population(tuple(runs), "vmap", "; ".join(self.notes), self.spent)
+
+    def _scouted(self, steps: int) -> tuple[Walk, list[Row], float]:
+        """The first descent's first steps, one by one: what a step touches, what it costs, and every complaint there is."""
+        scout = Walk(self.problem, self.settings[0], self.start, (), ())
+        rows: list[Row] = []
+        seconds: list[float] = []
+        with scout.world.entered():
+            while scout.ended is None and len(rows) < steps:
+                began = time.perf_counter()
+                rows.append(scout.advance())
+                seconds.append(time.perf_counter() - began)
+        self.spent += len(rows)
+        return scout, rows, min(seconds)
+
+    # ---- in one pass
+
+    def _in_one_pass(self, scout: Walk, rows: list[Row], pace: float | None) -> list[Run]:
+        most = len(self.settings)
+        if self.memory is not None or scout.device.type == "cuda":
+            most = self._fitting(scout)
+        runs: list[Run] = []
+        while len(runs) < len(self.settings):
+            portion = self.settings[len(runs) : len(runs) + most]
+            spent = self.spent
+            try:
+                runs += self._portion(portion, scout, rows, pace)
+            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                self.spent = spent
+                most = self._smaller(error, len(portion))
+            pace = None  # once is enough
+        return runs
+
+    def _fitting(self, scout: Walk) -> int:
+        """How many copies the memory holds."""
+        one = memory_of_one(scout)
+        free = self.memory if self.memory is not None else torch.cuda.mem_get_info(scout.device)[0] // 2
+        most = max(1, int(free // one))
+        if most < len(self.settings):
+            self.notes.append(f"in portions of {most}, by memory")
+        return most
+
+    def _smaller(self, error: BaseException, tried: int) -> int:
+        """Half as many; raises where the error is of another kind, or there is nothing to halve."""
+        if not _is_memory(error):
+            if isinstance(error, RuntimeError):  # torch.func refuses with a RuntimeError
+                raise Unbatchable(str(error).splitlines()[0]) from error
+            raise error
+        if tried == 1:
+            raise Unbatchable("the memory does not hold a batched copy") from error
+        self.notes.append(f"out of memory with {tried} at once, so in portions of {tried // 2}")
+        return tried // 2
+
+    def _portion(self, settings: list[Settings], scout: Walk, rows: list[Row], pace: float | None) -> list[Run]:
+        herd = Herd(self.problem, settings, scout, self.start, self.rule)
+        first, seconds = settings[0] is self.settings[0], []
+        with herd.entered():
+            while not herd.over:
+                began = time.perf_counter()
+                stepped = herd.advance()
+                seconds.append(time.perf_counter() - began)
+                self._count(stepped)
+                if first and len(seconds) == len(rows):
+                    _compare(herd.members[0].rows, rows)
+                    if pace is not None and min(seconds) > pace * len(settings):
+                        raise Unbatchable(f"one pass takes {min(seconds) / (pace * len(settings)):.2g} times as long as one by one")
+        return herd.runs()
+
+    def _count(self, stepped: int) -> None:
+        self.spent += stepped
+        self.seen(stepped)
+        if self.interrupted:
+            raise KeyboardInterrupt
+
+    # ---- one after the other
+
+    def _one_by_one(self, scout: Walk, rows: list[Row], processes: bool) -> Population:
+        self.spent -= len(rows)  # the scout's steps are the first descent's own
+        if processes and len(self.settings) > 1:
+            tasks = [functools.partial(_walked, self.problem, each, self.start, self.rule) for each in self.settings]
+            runs = in_processes(tasks, self.seen, self.interrupted)
+            self.spent += sum(_steps(run, self.start) for run in runs)
+            return Population(tuple(runs), "processes", "; ".join(self.notes), self.spent)
+        runs = [self._alone(scout, rows)]
+        runs += [self._alone(Walk(self.problem, each, self.start, (), ()), []) for each in self.settings[1:]]
+        return Population(tuple(runs), "sequential", "; ".join(self.notes), self.spent)
+
+    def _alone(self, walk: Walk, rows: list[Row]) -> Run:
+        for _ in rows:
+            self._count(1)
+        rule = self.rule() if self.rule else None
+        return _to_the_end(walk, rows, rule, self.start, self._count)
+
+
+def _walked(problem: Problem, settings: Settings, start: Run | None, rule: Callable[[], StopRule] | None) -> Run:
+    return _to_the_end(Walk(problem, settings, start, (), ()), [], rule() if rule else None, start, lambda count: None)
+
+
+def _to_the_end(walk: Walk, rows: list[Row], rule: StopRule | None, start: Run | None, seen: Callable[[int], None]) -> Run:
+    for row in rows:
+        if rule is not None and rule(row) and walk.ended is None:
+            walk.ended = "stopped"
+    if rule is not None:
+        walk.stop = [rule]
+    rows = list(rows)
+    with walk.world.entered():
+        while walk.ended is None:
+            rows.append(walk.advance())
+            seen(1)
+    trace = Trace.of(rows)
+    return walk.run(start.trace + trace if start is not None else trace)
+
+
+def _steps(run: Run, start: Run | None) -> int:
+    return len(run.trace) - (len(start.trace) if start is not None else 0)
+
+
+def _compare(batched: Sequence[Row], alone: Sequence[Row]) -> None:
+    for one, other in zip(batched, alone, strict=False):
+        if abs(one.loss - other.loss) > AGREEMENT * max(abs(one.loss), abs(other.loss), 1e-6):
+            raise Unbatchable(f"a batched copy does not walk as it does alone (loss {one.loss:.6g} against {other.loss:.6g})")
+
+
+def _is_memory(error: BaseException) -> bool:
+    words = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "out of memory" in words or "allocate memory" in words
