@@ -7,6 +7,7 @@ measured on ``held_out()``.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -160,17 +160,16 @@ class Herd:
 
     def _evaluate(self) -> list[float]:
         """The losses of all copies, averaged over the batches taken, and their gradients."""
-        self.weights.gradients.zero_()
         taken = self._taken()
         total = torch.zeros(len(self.alive), dtype=torch.float64, device=self.walk.device)
-        for batch, stacked in taken:
+        for index, (batch, stacked) in enumerate(taken):
             with self.walk.autocast():
                 losses = self._losses(batch, stacked)
             if losses.shape != (len(self.alive),):
                 raise Unbatchable(f"the loss of one copy has the shape {tuple(losses.shape[1:])}")
             total = total + losses.detach().double() / len(taken)
-            self.weights.take(losses, 1 / len(taken))
-        return total.tolist()  # type: ignore[no-any-return]
+            self.weights.take(losses, 1 / len(taken), index == 0)
+        return total.tolist()
 
     def _losses(self, batch: Any, stacked: bool) -> Tensor:
         def one(weights: dict[str, Tensor], buffers: dict[str, Tensor], batch: Any) -> Tensor:
@@ -179,7 +178,7 @@ class Herd:
             return loss.reshape(()) if loss.numel() == 1 else loss  # type: ignore[no-any-return]
 
         dims = (0, 0, 0 if stacked else None)
-        return vmap(one, in_dims=dims, randomness="same")(self.weights.parameters, self.buffers, batch)  # type: ignore[no-any-return]
+        return vmap(one, in_dims=dims, randomness="same")(self.weights.parameters, self.buffers, batch)
 
     def _taken(self) -> list[tuple[Any, bool]]:
         """The batches of this step, and whether they have an axis of copies."""
@@ -226,7 +225,7 @@ class Herd:
                 size = batches.samples(batch)
                 total += self._losses(batch, False).double() * size
                 weight += size
-        return (total / weight if weight else total * NAN).tolist()  # type: ignore[no-any-return]
+        return (total / weight if weight else total * NAN).tolist()
 
     def _check_rows(self) -> None:
         rows = self.weights.rows

@@ -143,7 +143,7 @@ def fork(problem: Problem, start: Run, rates: Sequence[float], steps: int, **set
 def _members(lr: Any, seed: Any, optimizer: Any) -> list[tuple[Any, Any, Any]]:
     """Rate, seed and optimizer of each descent."""
     given = {"lr": lr, "seed": seed, "optimizer": optimizer}
-    lists = {name: list(value) for name, value in given.items() if isinstance(value, list | tuple) or getattr(value, "ndim", 0)}
+    lists = {name: list(value) for name, value in given.items() if isinstance(value, list | tuple) or getattr(value, "ndim", None)}
     lengths = {len(value) for value in lists.values()}
     if len(lengths) > 1 or 0 in lengths:
         told = ", ".join(f"{len(value)} of {name}" for name, value in lists.items())

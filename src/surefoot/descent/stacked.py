@@ -98,12 +98,13 @@ class Weights:
         self.parameters = {slot.name: slot.of(self.rows).requires_grad_() for slot in self.slots}
         self._gradient_views = [slot.of(self.gradients) for slot in self.slots]
 
-    def take(self, losses: Tensor, share: float) -> None:
-        """Adds ``share`` times the gradients of the losses, one per copy."""
+    def take(self, losses: Tensor, share: float, first: bool) -> None:
+        """Puts ``share`` times the gradients of the losses, one per copy, into ``gradients``, or adds them where it is not the first batch."""
         found = torch.autograd.grad(losses.sum() * share, list(self.parameters.values()), allow_unused=True)
         if any(gradient is None for gradient in found):
             raise Unbatchable("a weight gets no gradient, and an optimizer passes over such a weight")
-        torch._foreach_add_(self._gradient_views, found)
+        put = torch._foreach_copy_ if first else torch._foreach_add_
+        put(self._gradient_views, found)
 
     def keep(self, alive: Tensor) -> None:
         """Only these copies go on."""
