@@ -72,8 +72,10 @@ class Truth:
         return self.rates[first], self.rates[last]
 
     def ceiling(self) -> float | None:
-        """The smallest rate above the best one at which most seeds overflowed or ended above where they began."""
-        lost = (np.array(self.training) > self.start_training).mean(1) > 0.5
+        """The smallest rate above the best one at which most seeds overflowed, or lost ten times what there was to gain."""
+        training = np.array(self.training)
+        room = 10 * (self.start_training - self.best("training"))
+        lost = (training > self.start_training + room).mean(1) > 0.5
         best = int(np.mean(self.validation, axis=1).argmin())
         above = [rate for rate, gone in zip(self.rates[best:], lost[best:], strict=True) if gone]
         return above[0] if above else None

@@ -32,6 +32,7 @@ Engine: TypeAlias = Literal["vmap", "sequential", "processes"]
 ENGINES = ("auto", "vmap", "sequential", "processes")
 SCOUTED = 3  # steps that are walked both ways before the engine is chosen; the first is slower than the rest
 AGREEMENT = 1e-3  # relative: float32 over three steps stays far below, a model that vmap misreads does not
+CLEARLY_SLOWER = 1.5  # a wide margin, so that the same call takes the same engine: their last bits differ
 WORTH_PROCESSES = 5.0  # seconds of work: below, starting processes costs more than it saves
 
 
@@ -239,7 +240,7 @@ class _Many:
                 self._count(stepped)
                 if first and len(seconds) == len(rows):
                     _compare(herd.members[0].rows, rows)
-                    if pace is not None and min(seconds) > pace * len(settings):
+                    if pace is not None and min(seconds) > CLEARLY_SLOWER * pace * len(settings):
                         raise Unbatchable(f"one pass takes {min(seconds) / (pace * len(settings)):.2g} times as long as one by one")
         return herd.runs()
 

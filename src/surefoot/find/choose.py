@@ -1,29 +1,43 @@
-"""The learning rate to train with.  range test -> its minimum / 10 -> short real descents around it -> Found."""
+"""The learning rate to train with.  range test -> a ladder of short descents below its edge -> longer ones around the best -> Found.
+
+Every constant here was chosen on the tuning cases of ``benchmarks/regret``; how good the answers are is measured on others.
+"""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from surefoot.descent.loop import descend
+from surefoot.descent.population import ENGINES
 from surefoot.errors import SettingError
-from surefoot.find.found import Found
-from surefoot.find.range_test import MINIMUM_STEPS, range_test
-from surefoot.find.suggest import suggest
+from surefoot.find.bracket import edge
+from surefoot.find.doubt import doubt
+from surefoot.find.found import Found, FoundBy
+from surefoot.find.progress import searching
+from surefoot.find.range_test import check_rates, range_test
+from surefoot.find.trials import Purse, Trial, Trials, compared_on, loss_at_start, repeatable
 from surefoot.problem import Problem
 from surefoot.run import Run
-from surefoot.trace import Column, Trace
+from surefoot.trace import Trace
 
-RULE = "minimum/10"  # the best of the published rules where they were measured against each other: mean regret 0.063
-RANGE_STEPS = 100  # as the published finders
-RANGE_SHARE = 0.3  # of the budget at most
-FACTOR = 3.0  # between the rates that are tried: about an octave and a half, below which noise decides
-RETREATS = 4  # how often the rate is divided by FACTOR when the descent at it diverges
-MINIMUM_TRIAL = 5  # steps
-SIGNIFICANT = 3.0  # standard errors by which the loss must have fallen for the answer to be trusted
+RANGE_SHARE, RANGE_STEPS = 0.1, 100  # of the horizon, and at most
+WIDER = 100.0  # how far beyond low and high the range test looks
+LADDER, FACTOR = 6, 4.0  # rungs, and the factor between their rates
+LADDER_SHARE = 0.25  # of what the range test has left
+SPREAD = 3.0  # between the rates of the longer descents
+REFINED = 4  # longer descents, three at once and one where they point
+TIED = 0.1  # of what the best gained: the ladder is too short to tell such rates apart, and higher ones have more to come
+AS_GOOD = 0.05  # the same, for the longer descents
+FLAT = 9.0  # rates this far apart that are as good: nothing has been told yet
+STAND_OFF = {"flat": 0.5, "near": 0.6, "else": 0.75}  # what the best rate is multiplied by: its limit may lie lower in the long run
+HORIZON = 0.35  # the best rate falls with the horizon to this power where noise limits it, and not where stability does
+FEWEST = 4  # steps of a trial
+MINIMUM = 60  # gradient evaluations: a range test of 10, six rungs of 4, four longer descents
 
 
 def find_lr(
@@ -40,38 +54,43 @@ def find_lr(
     device: Any = "auto",
     progress: bool | None = None,
     engine: str = "auto",
+    start: Run | None = None,
+    over: Mapping[str, Sequence[Any]] | None = None,
     clip_norm: float | None = None,
     accumulate: int | None = None,
     autocast: str | None = None,
-) -> Found:
+) -> Any:
     """The learning rate to train with for ``steps`` steps under this optimizer and schedule.
 
-    A range test from ``low`` to ``high`` suggests a rate (its minimum divided by ten), and three short descents from the start (a
-    third of it, itself, three times it, under the schedule compressed to their length) verify it: the best of them by validation loss where
-    there is one, else by the loss at their end, is the answer; while they diverge, the rate retreats.
+    Real descents decide, under your own optimizer and batches and under the schedule compressed to their length. A range test finds the rate
+    from which the loss never comes back; six short descents below it, a factor of 4 apart, find the region; four longer ones on fresh
+    seeds find the rate in it. The loss on validation data decides where there is any. The answer stands off from the best rate tried: by how
+    much depends on how near the limit is, how much longer the training will be than the trials, and whether the trials could tell rates apart.
 
     Args:
         problem: what will be trained.
-        optimizer: as for `descend`.
+        optimizer: as for `descend`; parameter groups keep their ratios.
         steps: the horizon, in steps.
         schedule: as for `descend`.
         batch_size: as for `descend`.
         budget: the most it may spend, in training runs of ``steps`` steps (gradient evaluations).
         seed: as for `descend`.
-        low: the smallest rate looked at.
-        high: the largest rate looked at.
+        low: the smallest rate expected; the search goes lower when the descents ask for it.
+        high: the largest rate expected; the search goes higher when the descents ask for it.
         device: as for `descend`.
-        progress: draw progress bars; None: on a terminal.
-        engine: how descents are run; ``"auto"`` and ``"sequential"``: one after the other.
+        progress: draw a progress bar; None: on a terminal.
+        engine: how descents are walked: ``"auto"``, ``"vmap"`` (many in one pass), ``"sequential"`` or ``"processes"``.
+        start: a run to go on from, for a rate in the middle of a training or for a new horizon; it stays as it is.
+        over: one setting and the values to find a rate for, ``{"batch_size": [16, 64]}``; the answer is a `FoundBy`.
         clip_norm: as for `descend`.
         accumulate: as for `descend`.
         autocast: as for `descend`.
 
     Returns:
-        The answer; where the curve or the descents do not allow one, ``confident`` is False and ``reason`` says why.
+        `Found`. Where the descents do not allow an answer, ``confident`` is False and ``reason`` says why.
 
     Raises:
-        SettingError: ``low`` is not below ``high``, or the budget does not allow a range test and three descents.
+        SettingError: ``low`` is not below ``high``, the budget is too small, or ``over`` names no setting.
         ProblemError: as `descend`.
 
     Example:
@@ -80,115 +99,223 @@ def find_lr(
         >>> found.confident, found.lr < 0.79, found.gradients <= 400
         (True, True, True)
     """
-    began = time.perf_counter()
-    if engine not in ("auto", "sequential"):
-        raise SettingError(f"engine must be 'auto' or 'sequential', got {engine!r}.")
-    shared = {"optimizer": optimizer, "batch_size": batch_size, "seed": seed, "clip_norm": clip_norm, "accumulate": accumulate,
-              "autocast": autocast, "device": device, "progress": progress}  # fmt: skip
-    purse = _Purse(math.floor(budget * steps))
-    length = min(RANGE_STEPS, math.floor(RANGE_SHARE * purse.left))
-    if length < MINIMUM_STEPS:
-        need = math.ceil(MINIMUM_STEPS / RANGE_SHARE)
+    asked = {"optimizer": optimizer, "steps": steps, "schedule": schedule, "batch_size": batch_size, "budget": budget, "seed": seed, "low": low,
+             "high": high, "device": device, "progress": progress, "engine": engine, "start": start, "clip_norm": clip_norm,
+             "accumulate": accumulate, "autocast": autocast}  # fmt: skip
+    if over is not None:
+        return _by(problem, over, asked)
+    _check(low, high, engine)
+    purse = Purse(math.floor(budget * steps))
+    if purse.left < MINIMUM:
         raise SettingError(
-            f"budget * steps = {purse.left} gradient evaluations are too few: {need} are needed. Raise budget or steps."
+            f"budget * steps = {purse.left} gradient evaluations are too few to try rates: {MINIMUM} are needed. "
+            f"Raise budget to {math.ceil(100 * MINIMUM / steps) / 100:g}, or steps."
         )
-    test = range_test(problem, low=low, high=high, steps=length, **shared)
-    purse.pay(test)
-    suggestion = suggest(test, RULE)
-    guess = suggestion.lr
-    if guess is None:
-        return _unsure(test, suggestion.reason, purse, began, steps)
-    runs = _verify(problem, guess, schedule, purse, shared)
-    return _answer(test, runs, purse, began, steps)
+    settings = {"optimizer": optimizer, "batch_size": batch_size, "clip_norm": clip_norm, "accumulate": accumulate or 1,
+                "autocast": autocast, "device": device}  # fmt: skip
+    with searching(purse.evaluations, progress) as seen:
+        trials = Trials(compared_on(problem), {**settings, "schedule": schedule}, purse, start, seen, engine)
+        return _Search(problem, trials, settings, steps, seed).found(low, high)
 
 
-class _Purse:
-    """Gradient evaluations still to be spent."""
+@dataclass(frozen=True)
+class _Shape:
+    """What the longer descents look like, the best among them, and what as good ones there are."""
 
-    def __init__(self, evaluations: int) -> None:
-        self.left, self.spent = evaluations, 0
+    best: Trial
+    good: tuple[float, ...]
+    limit: float  # between the last rate that held and the first that did not; infinite where none was lost
 
-    def pay(self, trace: Trace) -> None:
-        self.left -= len(trace)
-        self.spent += len(trace)
+    @property
+    def flat(self) -> bool:
+        return max(self.good) / min(self.good) >= 0.99 * FLAT
 
+    @property
+    def room(self) -> float:
+        """Octaves from the rate chosen to the limit."""
+        return math.log2(self.limit / self.chosen) if math.isfinite(self.limit) else math.inf
 
-def _verify(problem: Problem, guess: float, schedule: Any, purse: _Purse, shared: dict[str, Any]) -> dict[float, Run]:
-    """Short descents at a third of the guess, at it and at three times it; lower ones while the lowest diverges."""
-    length = max(MINIMUM_TRIAL, purse.left // 4)  # three, and one for a retreat
-    runs: dict[float, Run] = {}
+    @property
+    def chosen(self) -> float:
+        """The best rate; the highest of those as good where nothing has been told yet, for it gets farthest in the time."""
+        return max(self.good) if self.flat else self.best.lr
 
-    def tried(rate: float) -> bool:
-        if purse.left < length:
-            return False
-        runs[rate] = descend(problem, lr=rate, steps=length, schedule=schedule, **shared)
-        purse.pay(runs[rate].trace)
-        if runs[rate].ended == "interrupted":
-            raise KeyboardInterrupt  # the descent ended in good order; the search as a whole has no answer
-        return runs[rate].ended != "diverged"
+    def horizon(self, steps: int, longer: int) -> float:
+        """How much lower the best rate is for a longer horizon: not at all within an octave of the limit, fully from three octaves on."""
+        if self.flat:
+            return 1.0
+        return (steps / longer) ** (HORIZON * min(1.0, max(0.0, (self.room - 1) / 2)))
 
-    rate, retreats = guess, 0
-    while not tried(rate) and rate in runs and retreats < RETREATS:
-        rate, retreats = rate / FACTOR, retreats + 1
-    for other in (rate * FACTOR, rate / FACTOR):
-        if other not in runs:
-            tried(other)
-    return runs
+    def stand_off(self) -> float:
+        return STAND_OFF["flat" if self.flat else "near" if self.room < 1 else "else"]
 
 
-def _answer(test: Trace, runs: dict[float, Run], purse: _Purse, began: float, steps: int) -> Found:
-    alive = {rate: _final(run) for rate, run in runs.items() if run.ended != "diverged"}
-    broken = [rate for rate, run in runs.items() if run.ended == "diverged"]
-    if not np.isfinite(test["loss"][-1]):
-        broken.append(float(test["lr"][-1]))
-    trials = (test, *(run.trace for run in runs.values()))
-    ceiling = min(broken, default=None)
-    if not alive:
-        reason = f"every descent that was tried diverged, the lowest at {min(runs):.3g}; look below it: find_lr(..., high={min(runs):.1g})"
-        return Found(min(runs) / FACTOR, low=min(runs) / FACTOR**2, high=min(runs) / FACTOR, ceiling=ceiling, confident=False, reason=reason,
-                     trials=trials, gradients=purse.spent, seconds=time.perf_counter() - began, steps=steps)  # fmt: skip
-    best = min(alive, key=lambda rate: alive[rate][0])
-    loss, noise = alive[best]
-    good = [rate for rate, (other, its_noise) in alive.items() if other - loss <= 2 * math.hypot(noise, its_noise)]
-    confident, reason = _verdict(test, runs[best].trace, best, sorted(alive))
-    return Found(best, low=min(good), high=max(good), ceiling=ceiling, confident=confident, reason=reason, trials=trials,
-                 gradients=purse.spent, seconds=time.perf_counter() - began, steps=steps)  # fmt: skip
+class _Search:
+    """One search for one rate."""
+
+    def __init__(self, problem: Problem, trials: Trials, settings: dict[str, Any], steps: int, seed: int) -> None:
+        self.problem, self.trials, self.settings, self.steps, self.seed = problem, trials, settings, steps, seed
+        self.began = time.perf_counter()
+        self.tests: list[Trace] = []
+
+    def found(self, low: float, high: float) -> Found:
+        if not repeatable(self.problem, self.trials):
+            self.trials.repeats = 2
+            self.trials.notes.append("the forward pass gives another loss when repeated, so that each rate was tried twice and averaged")
+        top = self._top(low / WIDER, high * WIDER)
+        self.start = loss_at_start(self.trials.problem, self.trials.start, self.tests[-1])
+        left, each = self.trials.purse.left, self.trials.repeats
+        length = max(FEWEST, int(LADDER_SHARE * left / LADDER / each))
+        ladder = self._rung([top / FACTOR**index for index in range(LADDER)], length, self.seed)
+        centre = self._centre(ladder)
+        # the last ladder's worth of evaluations goes to the ceiling
+        longer = min(self.steps, max(FEWEST, (self.trials.purse.left - 2 * length * each - 2 * REFINED) // (REFINED * each)))
+        shape = self._shape(ladder, centre)
+        if shape is not None and centre == shape.best.lr:
+            centre *= shape.horizon(length, longer)
+        refined = self._refined(centre, longer)
+        return self._answer(ladder, refined)
+
+    def _top(self, low: float, high: float) -> float:
+        """Where the ladder hangs: the edge of a range test, repeated lower where it was lost from the first rows on."""
+        steps = min(RANGE_STEPS, max(10, int(RANGE_SHARE * self.steps)))
+        for _ in range(3):
+            test = range_test(
+                self.problem, low=low, high=high, steps=steps, seed=self.seed, start=self.trials.start, progress=False, **self.settings
+            )
+            self.trials.purse.spent += len(test)
+            self.trials.seen("range test", len(test))
+            self.tests.append(test)
+            top = edge(test)
+            if top > test["lr"][0] * (high / low) ** 0.1 or self.trials.purse.left < MINIMUM:
+                break
+            low, high = low * 1e-8, top
+        return top
+
+    def _rung(self, rates: Sequence[float], steps: int, seed: int) -> list[Trial]:
+        return sorted(self.trials.rung(rates, steps, seed), key=lambda trial: -trial.lr)
+
+    def _centre(self, ladder: Sequence[Trial]) -> float:
+        """The highest rate of the ladder that is about as good as its best."""
+        best = min(ladder, key=lambda trial: trial.loss)
+        if not best.loss < self.start:
+            return ladder[-1].lr / FACTOR
+        near = [trial for trial in ladder if trial.loss <= best.loss + TIED * (self.start - best.loss)]
+        return ladder[0].lr * FACTOR / 1.5 if near[0] is ladder[0] else near[0].lr
+
+    def _refined(self, centre: float, steps: int) -> list[Trial]:
+        """Three rates around the centre, then one more: beyond the best where it is at the end, else between it and its better neighbour."""
+        refined = self._rung([centre * SPREAD, centre, centre / SPREAD], steps, self.seed + 1)
+        for _ in range(REFINED - 3):
+            if self.trials.purse.left < steps * self.trials.repeats:
+                break
+            refined = sorted([*refined, *self._rung([self._next(refined)], steps, self.seed + 1)], key=lambda trial: -trial.lr)
+        return refined
+
+    def _next(self, refined: Sequence[Trial]) -> float:
+        at = int(np.argmin([trial.loss for trial in refined]))
+        if at == 0:
+            above = self._limit(refined[0].lr)
+            return refined[0].lr * (SPREAD if above > 2.5 * refined[0].lr else 1.6)
+        if at == len(refined) - 1:
+            return refined[-1].lr / SPREAD
+        better = at - 1 if refined[at - 1].loss < refined[at + 1].loss else at + 1
+        return math.sqrt(refined[at].lr * refined[better].lr)
+
+    def _lost(self, trial: Trial) -> bool:
+        return not trial.loss < self.start
+
+    def _limit(self, rate: float) -> float:
+        """Between the last rate that held and the first above ``rate`` that did not."""
+        lost = [trial.lr for trial in self.trials.made if trial.lr > rate and self._lost(trial)]
+        if not lost:
+            return math.inf
+        held = [trial.lr for trial in self.trials.made if trial.lr < min(lost) and not self._lost(trial)]
+        return math.sqrt(min(lost) * max(held, default=rate))
+
+    def _shape(self, trials: Sequence[Trial], around: float | None = None) -> _Shape | None:
+        best = min(trials, key=lambda trial: trial.loss if around is None else abs(math.log(trial.lr / around)))
+        if self._lost(best):
+            return None
+        room = AS_GOOD * (self.start - best.loss)
+        good = tuple(trial.lr for trial in trials if trial.loss <= best.loss + room) if around is None else (best.lr,)
+        shape = _Shape(best, good, math.inf)
+        return _Shape(best, good, self._limit(shape.chosen))
+
+    def _answer(self, ladder: Sequence[Trial], refined: Sequence[Trial]) -> Found:
+        shape = self._shape(refined)
+        if shape is None:
+            lowest = min(trial.lr for trial in self.trials.made)
+            return self._told(lowest / FACTOR, lowest / FACTOR, lowest, None, ladder, refined)
+        moved = shape.stand_off() * shape.horizon(shape.best.steps, self.steps)
+        if shape.best.lr == min(trial.lr for trial in refined) and not shape.flat:
+            moved /= math.sqrt(SPREAD)  # the best was the lowest: it lies lower still
+        enough = self._saturated(refined, shape)
+        lr = min(shape.chosen * moved, enough)
+        ceiling = self._ceiling(shape)
+        if ceiling is not None:
+            lr = min(lr, STAND_OFF["near"] * ceiling)
+        # half a step of the grid to either side, upwards without the stand-off: what was not tried was not told apart
+        low, high = min(lr, min(shape.good) * moved) / math.sqrt(SPREAD), max(lr, max(shape.good)) * math.sqrt(SPREAD)
+        return self._told(lr, low, high if ceiling is None else min(high, max(lr, ceiling / math.sqrt(2))), ceiling, ladder, refined)
+
+    def _saturated(self, refined: Sequence[Trial], shape: _Shape) -> float:
+        """The rate that gets as far in the whole training as the lowest as-good rate did in its trial, where going farther only over-fits.
+
+        Over-fitting: at higher rates the training loss is lower by 15 % of what had been gained, and the validation loss is not.
+        """
+        if self.trials.problem.validation is None:
+            return math.inf
+        gain = self.start - shape.best.loss
+        lowest = min((trial for trial in refined if trial.loss <= shape.best.loss + TIED * gain), key=lambda trial: trial.lr)
+        begin = float(np.mean(self.tests[-1]["loss"][:5]))
+        learnt = begin - lowest.training
+        if learnt <= 0:
+            return math.inf
+        for trial in refined:
+            more = (lowest.training - trial.training) / learnt
+            if trial.lr >= 1.5 * lowest.lr and not self._lost(trial) and more > 0.15 and lowest.loss - trial.loss < 0.25 * more * gain:
+                return lowest.lr * lowest.steps / self.steps
+        return math.inf
+
+    def _ceiling(self, shape: _Shape) -> float | None:
+        """The smallest rate that diverged, looked for between what held and what did not."""
+        blown = [float(self.tests[-1]["lr"][-1])] if not np.isfinite(self.tests[-1]["loss"][-1]) else []
+
+        def diverged() -> list[float]:
+            return [*blown, *(trial.lr for trial in self.trials.made if trial.lr > shape.best.lr and trial.diverged)]
+
+        above = min(diverged(), default=None)
+        if above is None:
+            return None
+        held = max(trial.lr for trial in self.trials.made if trial.lr < above and not trial.diverged)
+        ratio = above / held
+        length = self.trials.purse.left // (2 * self.trials.repeats) - 2
+        if ratio > 2 and length >= FEWEST:
+            self._rung([held * ratio ** (1 / 3), held * ratio ** (2 / 3)], min(length, shape.best.steps), self.seed + 1)
+        return min(diverged())
+
+    def _told(
+        self, lr: float, low: float, high: float, ceiling: float | None, ladder: Sequence[Trial], refined: Sequence[Trial]
+    ) -> Found:  # fmt: skip
+        confident, reason = doubt(self.tests[-1], ladder, refined, self.start)
+        reason = "; ".join([reason, *(note for note in self.trials.notes if "forward pass" in note or "memory" in note)])
+        traces = (*self.tests, *(trial.trace for trial in self.trials.made))
+        return Found(lr, low, high, ceiling, confident, reason, traces, self.trials.purse.spent, time.perf_counter() - self.began, self.steps,
+                     self.trials.engine)  # fmt: skip
 
 
-def _verdict(test: Trace, trial: Trace, best: float, tried: list[float]) -> tuple[bool, str]:
-    """Whether the descent at the best rate got anywhere, in words.
-
-    The range test's first rows, where the rate is still far too small to move anything, tell the loss at the start and its noise from batch to batch.
-    """
-    first, first_error = _mean(test["loss"][: max(3, len(test) // 10)])
-    last, last_error = _tail(trial)
-    noise = math.hypot(first_error, last_error)
-    fell = f"at {best:.3g} the loss went from {first:.4g} to {last:.4g}"
-    if not first - last > SIGNIFICANT * noise:
-        return False, f"{fell}, which is within the noise of its batches ({noise:.2g}): the descents cannot tell"
-    return True, f"short descents at {', '.join(f'{rate:.2g}' for rate in tried)} were compared; {fell}"
+def _by(problem: Problem, over: Mapping[str, Sequence[Any]], asked: dict[str, Any]) -> FoundBy:
+    """The table over one setting."""
+    if len(over) != 1 or not set(over) <= set(asked) - {"start", "progress"}:
+        raise SettingError(f"over takes one setting and its values, as over={{'batch_size': [16, 64]}}; got {dict(over)!r}.")
+    ((setting, values),) = over.items()
+    if isinstance(values, str) or not list(values):
+        raise SettingError(f"over[{setting!r}] must list at least one value, got {values!r}.")
+    return FoundBy(setting, tuple((value, find_lr(problem, **{**asked, setting: value})) for value in values))
 
 
-def _final(run: Run) -> tuple[float, float]:
-    """The loss at the end and its standard error: on validation data where there is any, else the mean of the last tenth."""
-    mean, error = _tail(run.trace)
-    validated = run.trace["validation_loss"][np.isfinite(run.trace["validation_loss"])]
-    return (float(validated[-1]) if len(validated) else mean), error
-
-
-def _tail(trace: Trace) -> tuple[float, float]:
-    return _mean(trace["loss"][-max(3, len(trace) // 10) :])
-
-
-def _mean(losses: Column) -> tuple[float, float]:
-    """The mean and its standard error."""
-    return float(losses.mean()), float(losses.std(ddof=1) / math.sqrt(len(losses)))
-
-
-def _unsure(test: Trace, why: str, purse: _Purse, began: float, steps: int) -> Found:
-    finite = test.finite
-    rates = finite["lr"] if len(finite) else test["lr"]
-    middle = float(np.sqrt(rates[0] * rates[-1]))
-    ceiling = None if np.isfinite(test["loss"][-1]) else float(test["lr"][-1])
-    return Found(middle, float(rates[0]), float(rates[-1]), ceiling, False, f"the range test gives no answer: {why}", (test,), purse.spent,
-                 time.perf_counter() - began, steps)  # fmt: skip
+def _check(low: float, high: float, engine: str) -> None:
+    check_rates(low, high)
+    if engine not in ENGINES:
+        raise SettingError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}.")

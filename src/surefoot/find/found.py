@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from surefoot.trace import Trace
 
@@ -22,6 +23,7 @@ class Found:
         gradients: gradient evaluations spent.
         seconds: wall time spent.
         steps: the horizon the rate is meant for.
+        engine: how the descents were walked (``"vmap"``: many in one pass).
 
     Example:
         >>> found = Found(0.03, 0.01, 0.1, 0.5, True, "verified", (), 400, 1.5, 1000)
@@ -41,6 +43,7 @@ class Found:
     gradients: int
     seconds: float
     steps: int
+    engine: str = "sequential"
 
     def __str__(self) -> str:
         ceiling = f"; diverges at {self.ceiling:.2g}" if self.ceiling is not None else ""
@@ -49,3 +52,38 @@ class Found:
             f"{'confident' if self.confident else 'not confident'}: {self.reason}\n"
             f"cost: {self.gradients:,} gradient evaluations, {self.seconds:.2g} s"
         )
+
+
+@dataclass(frozen=True)
+class FoundBy:
+    """The learning rate for each value of another setting.
+
+    Attributes:
+        setting: its name.
+        entries: pairs of a value and what was found for it.
+
+    Example:
+        >>> found = Found(0.03, 0.01, 0.1, 0.5, True, "verified", (), 400, 1.5, 1000)
+        >>> print(FoundBy("batch_size", ((16, found), (64, found))))
+        batch_size  learning rate  as good          diverges  confident
+        16          0.03           0.01 to 0.1      0.5       yes
+        64          0.03           0.01 to 0.1      0.5       yes
+    """
+
+    setting: str
+    entries: tuple[tuple[Any, Found], ...]
+
+    def __getitem__(self, value: Any) -> Found:
+        for known, found in self.entries:
+            if known == value:
+                return found
+        raise KeyError(f"{value!r}; there are {', '.join(repr(known) for known, _ in self.entries)}")
+
+    def __str__(self) -> str:
+        width = max(len(self.setting), *(len(str(value)) for value, _ in self.entries))
+        lines = [f"{self.setting:<{width}}  learning rate  as good          diverges  confident"]
+        for value, found in self.entries:
+            between = f"{found.low:.2g} to {found.high:.2g}"
+            ceiling = "" if found.ceiling is None else f"{found.ceiling:.2g}"
+            lines.append(f"{value!s:<{width}}  {found.lr:<13.3g}  {between:<15}  {ceiling:<8}  {'yes' if found.confident else 'no'}")
+        return "\n".join(lines)

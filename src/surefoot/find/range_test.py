@@ -67,7 +67,9 @@ def range_test(
         >>> bool(trace["lr"][0] == 1e-3), trace[-1].lr > 0.79  # it blows up somewhere above the stability limit
         (True, True)
     """
-    _check(low, high, steps)
+    check_rates(low, high)
+    if steps < MINIMUM_STEPS:
+        raise SettingError(f"A range test needs at least {MINIMUM_STEPS} steps to have a curve, got {steps}.")
     rule = [] if stop_factor is None else [blow_up(stop_factor)]
     run = descend(
         problem.with_(validation=None), lr=low, schedule=_rising(high / low), optimizer=optimizer, steps=steps, batch_size=batch_size,
@@ -82,11 +84,10 @@ def _rising(ratio: float) -> Callable[[int, int], float]:
     return lambda step, steps: ratio ** (step / (steps - 1))
 
 
-def _check(low: float, high: float, steps: int) -> None:
+def check_rates(low: float, high: float) -> None:
+    """Raises where these do not bound a range of rates."""
     for name, value in (("low", low), ("high", high)):
         if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
             raise SettingError(f"{name} must be a positive number, got {value!r}.")
     if low >= high:
         raise SettingError(f"low must be below high, got low={low:g} and high={high:g}.")
-    if steps < MINIMUM_STEPS:
-        raise SettingError(f"A range test needs at least {MINIMUM_STEPS} steps to have a curve, got {steps}.")

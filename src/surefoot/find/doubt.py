@@ -1,0 +1,102 @@
+"""Is the answer to be trusted?  the trials it rests on -> yes or no, and why in plain words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from surefoot.find.trials import Trial
+from surefoot.trace import Column, Trace
+
+SIGNIFICANT = 4.0  # standard errors by which the loss must have fallen, on either of two seeds
+ACCELERATED = 1.3  # a loss without a lower bound falls faster and faster, and its gradient grows
+
+FAR = 30.0  # times the loss at the start: negative log-likelihoods go less far below zero in a trial
+LAGS = 0.3  # of what was gained, by which the validation loss may lag behind the training loss
+
+
+def doubt(test: Trace, ladder: Sequence[Trial], refined: Sequence[Trial], start: float) -> tuple[bool, str]:
+    """Whether the trials allow an answer, and the reason why or why not.
+
+    Args:
+        test: the range test, whose first rows tell the training loss before anything moved, and its noise.
+        ladder: the short descents.
+        refined: the longer ones, on another seed.
+        start: the loss, of the kind that decides, before anything moved.
+    """
+    best = min(refined, key=lambda trial: trial.loss)
+    whole = [*ladder, *refined]
+    for check in (_all_lost, _never_better, _within_noise, _without_bound, _at_the_end, _over_fits):
+        reason = check(test, whole, refined, best, start)
+        if reason:
+            return False, reason
+    tried = ", ".join(f"{trial.lr:.2g}" for trial in sorted(refined, key=lambda trial: trial.lr))
+    return True, f"descents of {best.steps} steps at {tried} were compared; at {best.lr:.2g} the loss went from {start:.4g} to {best.loss:.4g}"
+
+
+def _all_lost(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
+    if any(math.isfinite(trial.loss) for trial in whole):
+        return ""
+    return f"every rate that was tried overflowed, the lowest at {min(trial.lr for trial in whole):.2g}: no rate will do, look at the loss"
+
+
+def _never_better(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
+    if best.loss < start:
+        return ""
+    lowest = min(trial.lr for trial in whole)
+    return (
+        f"at no rate from {lowest:.2g} to {max(trial.lr for trial in whole):.2g} did the loss fall below where it started ({start:.4g}): either these "
+        "weights are as good as they get, or the loss does not follow its gradient (a wrong sign, a detached part)"
+    )
+
+
+def _within_noise(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
+    first, error = _mean(test["loss"][: max(3, len(test) // 4)], test["loss"])
+    last, its_error = _mean(best.trace["loss"][-max(3, len(best.trace) // 5) :], best.trace["loss"])
+    noise = math.hypot(error, its_error)
+    resolution = 4 * float(np.finfo(np.float32).eps) * abs(first)
+    if first - last > max(SIGNIFICANT * noise, resolution):
+        return ""
+    return f"at the best rate tried, {best.lr:.2g}, the loss went from {first:.4g} to {last:.4g}, within the noise of its batches ({noise:.2g})"
+
+
+def _without_bound(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
+    """A loss whose sign is wrong falls for ever: the faster the higher the rate, with a gradient that grows."""
+    rows = best.trace
+    third = max(1, len(rows) // 3)
+    begin, middle, end = (float(np.mean(rows["loss"][at : at + third])) for at in (0, third, len(rows) - third))
+    grown = float(np.median(rows["grad_norm"][-third:]) / max(np.median(test["grad_norm"][:5]), 1e-30))
+    sunk = [t for t in whole if not math.isfinite(t.loss) and len(t.trace.finite) and t.trace.finite["loss"][-1] < min(start, end)]
+    accelerates = middle - end > ACCELERATED * (begin - middle) > 0 and grown > 2
+    if (accelerates and end < 0 and begin - end > FAR * abs(begin)) or sunk:
+        return f"the loss falls faster and faster, to {end:.3g} at {best.lr:.2g}: it seems to have no lower bound; is its sign right?"
+    return ""
+
+
+def _at_the_end(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
+    as_good = [trial.lr for trial in refined if trial.loss <= best.loss + 0.05 * (start - best.loss)]
+    if best.lr == min(trial.lr for trial in refined) and max(as_good) < 3 * best.lr:
+        return f"the best rate of the longer descents, {best.lr:.2g}, is also their lowest one; still lower ones may be better. Raise budget"
+    if not [trial for trial in whole if trial.lr > best.lr] and np.isfinite(test["loss"]).all():
+        return f"the best rate tried, {best.lr:.2g}, is also the highest one; still higher ones may be better. Raise budget"
+    return ""
+
+
+def _over_fits(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
+    """Where the validation loss has stopped following, what is best depends on the length of the training more than trials can tell."""
+    if best.loss - best.training <= LAGS * (start - best.loss):
+        return ""
+    return (
+        f"over-fits: after {best.steps} steps at {best.lr:.2g} the validation loss is {best.loss:.4g} and the training loss {best.training:.4g}; in a longer "
+        "training lower rates may be better. Raise budget, or stop early"
+    )
+
+
+def _mean(losses: Column, rows: Column) -> tuple[float, float]:
+    """The mean of a few rows and its standard error, by the noise of all of them (from second differences: the slope does not count)."""
+    finite = rows[np.isfinite(rows)]
+    bends = np.diff(finite, 2)
+    noise = max(float(np.std(losses, ddof=1)), 1.4826 * float(np.median(np.abs(bends))) / math.sqrt(6)) if len(bends) else math.inf
+    return float(np.mean(losses)), noise / math.sqrt(len(losses))
