@@ -248,7 +248,7 @@ class Herd:
     def _kept(self, index: int) -> dict[str, Any]:
         """Weights and state of one descent, as views."""
         model = dict(self.walk.model.state_dict())
-        model.update(self.weights.of(self.weights.rows.detach()[index]))
+        model.update(self.weights.of(self.weights.rows.detach()[index], self.walk.model))
         model.update({name: buffer[index] for name, buffer in self.buffers.items()})
         feed, world = self.streams[int(self.stream_of[index])]
         return {

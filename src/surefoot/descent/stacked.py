@@ -10,8 +10,8 @@ The trainable weights of the K copies are the rows of one tensor of shape (K, we
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,7 +28,12 @@ PROPORTIONAL = {
     torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam, torch.optim.RAdam, torch.optim.Adamax,
     torch.optim.Adagrad, torch.optim.Adadelta, torch.optim.RMSprop,
 }  # fmt: skip
-FUSED = {torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad}  # have an implementation in one pass, on CPUs too
+FUSED = {
+    torch.optim.SGD,
+    torch.optim.Adam,
+    torch.optim.AdamW,
+    torch.optim.Adagrad,
+}  # have an implementation in one pass, on CPUs too
 
 
 class Unbatchable(Exception):
@@ -120,9 +125,11 @@ class Weights:
             starts.setdefault(slot.group, slot.offset)
         return dict(zip(starts, zip(starts.values(), [*list(starts.values())[1:], self.rows.shape[1]], strict=True), strict=True))
 
-    def of(self, row: Tensor) -> dict[str, Tensor]:
-        """The weights of one copy by name, as views of its row."""
-        return {slot.name: slot.of(row[None])[0] for slot in self.slots}
+    def of(self, row: Tensor, model: nn.Module) -> dict[str, Tensor]:
+        """The weights of one copy by every name that the model has for them, as views of its row."""
+        places = {id(model.get_parameter(slot.name)): slot for slot in self.slots}
+        named = model.named_parameters(remove_duplicate=False)
+        return {name: places[id(p)].of(row[None])[0] for name, p in named if id(p) in places}
 
 
 class Stepper(Protocol):
@@ -155,7 +162,7 @@ class Together:
         self.pieces = {group: nn.Parameter(rows[:, start:end]) for group, (start, end) in self.weights.spans().items()}
         for group, (start, end) in self.weights.spans().items():
             self.pieces[group].grad = gradients[:, start:end]
-        groups = [{**_fused(self.made, group), "params": [piece]} for group, piece in self.pieces.items()]
+        groups = [{**_fused(self.made, group, piece), "params": [piece]} for group, piece in self.pieces.items()]
         kind: Any = type(self.made)
         self.optimizer = kind(groups)
         for group, state in states.items():
@@ -175,7 +182,7 @@ class Together:
     def _joined(self, key: str, members: list[Slot], known: list[Any]) -> Any:
         first = known[0][key]
         if not isinstance(first, Tensor) or first.ndim == 0 or first.shape != members[0].shape:
-            return copy.deepcopy(first)
+            return deepcopy(first)
         start, end = self.weights.spans()[members[0].group]
         rows = self.weights.rows.new_zeros(len(self.weights.rows), end - start, requires_grad=False)
         for state, slot in zip(known, members, strict=True):
@@ -210,7 +217,8 @@ class Together:
         for slot in self.weights.slots:
             start, joined = spans[slot.group][0], self.optimizer.state.get(self.pieces[slot.group], {})
             states[slot.index] = {
-                key: value[copy, slot.offset - start : slot.end - start].view(slot.shape) if _in_rows(value) else value
+                # counts of steps are one per weight: an optimizer that goes on from here counts in each
+                key: value[copy, slot.offset - start : slot.end - start].view(slot.shape) if _in_rows(value) else deepcopy(value)
                 for key, value in joined.items()
             }
         return {"state": states, "param_groups": self.loaded["param_groups"]}
@@ -226,7 +234,7 @@ class Apart:
         self.optimizers = [optimizers.make(maker, mine, lr)[0] for (maker, lr), mine in zip(makers, self.models, strict=True)]
         for made in self.optimizers:
             if loaded["state"]:
-                made.load_state_dict(copy.deepcopy(loaded))
+                made.load_state_dict(deepcopy(loaded))
 
     def _look(self) -> None:
         """Points every copy's parameters, and their gradients, to its row."""
@@ -277,13 +285,18 @@ def stepper(weights: Weights, model: nn.Module, made: Optimizer, makers: Sequenc
     return Apart(weights, model, makers, made.state_dict())
 
 
-def _fused(made: Optimizer, group: int) -> dict[str, Any]:
+def _fused(made: Optimizer, group: int, piece: Tensor) -> dict[str, Any]:
     """The settings of a group, with the optimizer's one-pass implementation where it has one and nothing speaks against it.
 
-    The rows are larger than the caches of a CPU, so that the number of passes over them is what counts: a quarter of the time.
+    The rows are larger than the caches of a CPU, so that the number of passes over them is what counts: a quarter of the time. Several groups
+    are strided slices of the rows, on which torch 2.13's one-pass implementations are silently wrong.
     """
     settings = dict(made.param_groups[group])
-    if type(made) in FUSED and not any(settings.get(key) for key in ("foreach", "differentiable", "capturable", "maximize")):
+    if (
+        type(made) in FUSED
+        and piece.is_contiguous()
+        and not any(settings.get(key) for key in ("foreach", "differentiable", "capturable", "maximize"))
+    ):
         settings["fused"] = True
     return settings
 
@@ -296,7 +309,7 @@ def _skeleton(model: nn.Module) -> nn.Module:
     """A copy that shares the storage of every weight, which the caller then points elsewhere."""
     shared = {id(tensor): tensor for tensor in (*model.buffers(), *(p for p in model.parameters() if not p.requires_grad))}
     trained = {id(p): nn.Parameter(p.detach()) for p in model.parameters() if p.requires_grad}
-    return copy.deepcopy(model, {**shared, **trained})
+    return deepcopy(model, {**shared, **trained})
 
 
 def _whole(end: int, first: Tensor) -> int:

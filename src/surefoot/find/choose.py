@@ -30,6 +30,10 @@ WIDER = 100.0  # how far beyond low and high the range test looks
 LADDER, FACTOR = 6, 4.0  # rungs, and the factor between their rates
 LADDER_SHARE = 0.25  # of what the range test has left
 SPREAD = 3.0  # between the rates of the longer descents
+LENGTHENED = 3  # times that the ladder is lengthened by two rungs
+RICH = 1.5  # horizons left after the ladder from which on the longer descents are followed by still longer ones
+REFINED_SHARE = 0.35  # of that for the former
+FINAL, FINAL_SPREAD = 3, 2.0
 REFINED = 4  # longer descents, three at once and one where they point
 TIED = 0.1  # of what the best gained: the ladder is too short to tell such rates apart, and higher ones have more to come
 AS_GOOD = 0.05  # the same, for the longer descents
@@ -161,27 +165,57 @@ class _Search:
     def found(self, low: float, high: float) -> Found:
         if not repeatable(self.problem, self.trials):
             self.trials.repeats = 2
-            self.trials.notes.append("the forward pass gives another loss when repeated, so that each rate was tried twice and averaged")
+            self.trials.notes.append(
+                "the forward pass gives another loss when repeated, so that each rate was tried twice and averaged"
+            )
         top = self._top(low / WIDER, high * WIDER)
         self.start = loss_at_start(self.trials.problem, self.trials.start, self.tests[-1])
-        left, each = self.trials.purse.left, self.trials.repeats
-        length = max(FEWEST, int(LADDER_SHARE * left / LADDER / each))
-        ladder = self._rung([top / FACTOR**index for index in range(LADDER)], length, self.seed)
+        ladder, length = self._ladder(top)
         centre = self._centre(ladder)
-        # the last ladder's worth of evaluations goes to the ceiling
-        longer = min(self.steps, max(FEWEST, (self.trials.purse.left - 2 * length * each - 2 * REFINED) // (REFINED * each)))
         shape = self._shape(ladder, centre)
+        rich = self.trials.purse.left > RICH * self.steps
+        longer = self._length(REFINED, length, REFINED_SHARE if rich else 1.0)
         if shape is not None and centre == shape.best.lr:
             centre *= shape.horizon(length, longer)
         refined = self._refined(centre, longer)
+        shape = self._shape(refined)
+        if rich and shape is not None:
+            last = self._length(FINAL, length, 1.0)
+            centre = shape.chosen * shape.horizon(longer, last)
+            final = self._rung([centre * FINAL_SPREAD, centre, centre / FINAL_SPREAD], last, self.seed + 2)
+            return self._answer([*ladder, *refined], final)
         return self._answer(ladder, refined)
+
+    def _ladder(self, top: float) -> tuple[list[Trial], int]:
+        """Short descents below the edge; the ladder is lengthened downwards while its lowest rung is the best."""
+        most = min(self.trials.purse.left, 1.5 * self.steps)
+        length = max(FEWEST, int(LADDER_SHARE * most / LADDER / self.trials.repeats))
+        ladder = self._rung([top / FACTOR**index for index in range(LADDER)], length, self.seed)
+        for _ in range(LENGTHENED):
+            if min(ladder, key=lambda trial: trial.loss) is not ladder[-1]:
+                break
+            ladder += self._rung([ladder[-1].lr / FACTOR, ladder[-1].lr / FACTOR**2], length, self.seed)
+        return ladder, length
+
+    def _length(self, trials: int, length: int, share: float) -> int:
+        """Steps of each of so many trials; a ladder's two rungs are kept for the ceiling, and a few steps for choosing engines."""
+        each = self.trials.repeats
+        left = share * (self.trials.purse.left - 2 * length * each - 2 * trials)
+        return min(self.steps, max(FEWEST, int(left / (trials * each))))
 
     def _top(self, low: float, high: float) -> float:
         """Where the ladder hangs: the edge of a range test, repeated lower where it was lost from the first rows on."""
         steps = min(RANGE_STEPS, max(10, int(RANGE_SHARE * self.steps)))
         for _ in range(3):
             test = range_test(
-                self.problem, low=low, high=high, steps=steps, seed=self.seed, start=self.trials.start, progress=False, **self.settings
+                self.problem,
+                low=low,
+                high=high,
+                steps=steps,
+                seed=self.seed,
+                start=self.trials.start,
+                progress=False,
+                **self.settings,
             )
             self.trials.purse.spent += len(test)
             self.trials.seen("range test", len(test))
@@ -198,21 +232,25 @@ class _Search:
     def _centre(self, ladder: Sequence[Trial]) -> float:
         """The highest rate of the ladder that is about as good as its best."""
         best = min(ladder, key=lambda trial: trial.loss)
-        if not best.loss < self.start:
-            return ladder[-1].lr / FACTOR
+        if not best.loss < self.start:  # nothing has moved yet, or everything has moved too far
+            worst = max((trial.loss for trial in ladder if math.isfinite(trial.loss)), default=best.loss)
+            calm = [trial.lr for trial in ladder if trial.loss <= best.loss + TIED * (worst - best.loss)]
+            return calm[0] if len(calm) > 1 else ladder[-1].lr / FACTOR
         near = [trial for trial in ladder if trial.loss <= best.loss + TIED * (self.start - best.loss)]
         return ladder[0].lr * FACTOR / 1.5 if near[0] is ladder[0] else near[0].lr
 
     def _refined(self, centre: float, steps: int) -> list[Trial]:
         """Three rates around the centre, then one more: beyond the best where it is at the end, else between it and its better neighbour."""
         refined = self._rung([centre * SPREAD, centre, centre / SPREAD], steps, self.seed + 1)
-        for _ in range(REFINED - 3):
-            if self.trials.purse.left < steps * self.trials.repeats:
+        while len(refined) < REFINED or all(self._lost(trial) for trial in refined):
+            if self.trials.purse.left < steps * self.trials.repeats or len(refined) > 2 * REFINED:
                 break
             refined = sorted([*refined, *self._rung([self._next(refined)], steps, self.seed + 1)], key=lambda trial: -trial.lr)
         return refined
 
     def _next(self, refined: Sequence[Trial]) -> float:
+        if all(self._lost(trial) for trial in refined):
+            return refined[-1].lr / FACTOR**2
         at = int(np.argmin([trial.loss for trial in refined]))
         if at == 0:
             above = self._limit(refined[0].lr)
@@ -257,7 +295,9 @@ class _Search:
             lr = min(lr, STAND_OFF["near"] * ceiling)
         # half a step of the grid to either side, upwards without the stand-off: what was not tried was not told apart
         low, high = min(lr, min(shape.good) * moved) / math.sqrt(SPREAD), max(lr, max(shape.good)) * math.sqrt(SPREAD)
-        return self._told(lr, low, high if ceiling is None else min(high, max(lr, ceiling / math.sqrt(2))), ceiling, ladder, refined)
+        return self._told(
+            lr, low, high if ceiling is None else min(high, max(lr, ceiling / math.sqrt(2))), ceiling, ladder, refined
+        )
 
     def _saturated(self, refined: Sequence[Trial], shape: _Shape) -> float:
         """The rate that gets as far in the whole training as the lowest as-good rate did in its trial, where going farther only over-fits.
@@ -274,7 +314,12 @@ class _Search:
             return math.inf
         for trial in refined:
             more = (lowest.training - trial.training) / learnt
-            if trial.lr >= 1.5 * lowest.lr and not self._lost(trial) and more > 0.15 and lowest.loss - trial.loss < 0.25 * more * gain:
+            if (
+                trial.lr >= 1.5 * lowest.lr
+                and not self._lost(trial)
+                and more > 0.15
+                and lowest.loss - trial.loss < 0.25 * more * gain
+            ):
                 return lowest.lr * lowest.steps / self.steps
         return math.inf
 

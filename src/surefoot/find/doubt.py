@@ -33,7 +33,10 @@ def doubt(test: Trace, ladder: Sequence[Trial], refined: Sequence[Trial], start:
         if reason:
             return False, reason
     tried = ", ".join(f"{trial.lr:.2g}" for trial in sorted(refined, key=lambda trial: trial.lr))
-    return True, f"descents of {best.steps} steps at {tried} were compared; at {best.lr:.2g} the loss went from {start:.4g} to {best.loss:.4g}"
+    return (
+        True,
+        f"descents of {best.steps} steps at {tried} were compared; at {best.lr:.2g} the loss went from {start:.4g} to {best.loss:.4g}",
+    )
 
 
 def _all_lost(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
@@ -71,13 +74,16 @@ def _without_bound(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial]
     sunk = [t for t in whole if not math.isfinite(t.loss) and len(t.trace.finite) and t.trace.finite["loss"][-1] < min(start, end)]
     accelerates = middle - end > ACCELERATED * (begin - middle) > 0 and grown > 2
     if (accelerates and end < 0 and begin - end > FAR * abs(begin)) or sunk:
-        return f"the loss falls faster and faster, to {end:.3g} at {best.lr:.2g}: it seems to have no lower bound; is its sign right?"
+        return (
+            f"the loss falls faster and faster, to {end:.3g} at {best.lr:.2g}: it seems to have no lower bound; is its sign right?"
+        )
     return ""
 
 
 def _at_the_end(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
     as_good = [trial.lr for trial in refined if trial.loss <= best.loss + 0.05 * (start - best.loss)]
-    if best.lr == min(trial.lr for trial in refined) and max(as_good) < 3 * best.lr:
+    longer = [trial.lr for trial in whole if trial.steps > min(each.steps for each in whole)]
+    if best.lr == min(longer) and max(as_good) < 3 * best.lr:
         return f"the best rate of the longer descents, {best.lr:.2g}, is also their lowest one; still lower ones may be better. Raise budget"
     if not [trial for trial in whole if trial.lr > best.lr] and np.isfinite(test["loss"]).all():
         return f"the best rate tried, {best.lr:.2g}, is also the highest one; still higher ones may be better. Raise budget"

@@ -85,5 +85,7 @@ class FoundBy:
         for value, found in self.entries:
             between = f"{found.low:.2g} to {found.high:.2g}"
             ceiling = "" if found.ceiling is None else f"{found.ceiling:.2g}"
-            lines.append(f"{value!s:<{width}}  {found.lr:<13.3g}  {between:<15}  {ceiling:<8}  {'yes' if found.confident else 'no'}")
+            lines.append(
+                f"{value!s:<{width}}  {found.lr:<13.3g}  {between:<15}  {ceiling:<8}  {'yes' if found.confident else 'no'}"
+            )
         return "\n".join(lines)

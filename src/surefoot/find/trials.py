@@ -127,7 +127,9 @@ def _mean(trials: Sequence[Trial]) -> Trial:
     first = trials[0]
     if len(trials) == 1:
         return first
-    return Trial(first.lr, first.steps, float(np.mean([t.loss for t in trials])), float(np.mean([t.training for t in trials])), first.trace)
+    return Trial(
+        first.lr, first.steps, float(np.mean([t.loss for t in trials])), float(np.mean([t.training for t in trials])), first.trace
+    )
 
 
 def compared_on(problem: Problem) -> Problem:

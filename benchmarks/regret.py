@@ -1,0 +1,180 @@
+"""How good are learning rates?  cases + what is true of them -> the regret of every finder, into docs/benchmarks.md.
+
+Regret = (loss at the rate - best loss on a dense grid) / (loss at the start - best), each the mean of three seeds that no finder saw; 1 at most. ::
+
+    python benchmarks/regret.py               # surefoot, and the others from regret/peers.json
+    python benchmarks/regret.py --peers       # runs the others again (needs the extra bench)
+    python benchmarks/regret.py --truth       # makes the dense grids anew (about ten minutes)
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+HOME = Path(__file__).parent / "regret"
+sys.path.insert(0, str(HOME))
+
+import cases  # noqa: E402
+import truth  # noqa: E402
+
+from surefoot import find_lr  # noqa: E402
+
+DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+RESULTS, PEERS = HOME / "results.json", HOME / "peers.json"
+SEEDS = (0, 1)  # of the searches
+BUDGETS = (1.0, 3.0)
+ORDER = ["surefoot, budget 3", "surefoot, budget 1", "surefoot, budget 1, confident", "optuna TPE 3", "optuna TPE 1", "Prodigy", "DAdaptAdam",
+         "DAdaptSGD", "fastai minimum/10", "fastai valley", "fastai slide", "fastai steep", "lightning", "torch-lr-finder", "library default"]  # fmt: skip
+
+
+def ours(job: tuple[str, float, int]) -> dict[str, Any]:
+    """One search, judged."""
+    torch.set_num_threads(1)
+    name, budget, seed = job
+    case = _case(name)
+    found = find_lr(case.made, optimizer=case.optimizer, schedule=case.schedule, steps=case.steps, budget=budget, seed=seed)
+    return {"case": name, "finder": f"surefoot, budget {budget:g}", "seed": seed, "lr": found.lr, "cost": found.gradients / case.steps,
+            "low": found.low, "high": found.high, "ceiling": found.ceiling, "confident": found.confident, "reason": found.reason,
+            **_judged(case, found.lr)}  # fmt: skip
+
+
+def theirs(job: tuple[str, str, float | None, float]) -> dict[str, Any]:
+    """One suggestion of another package, judged; no suggestion teaches nothing."""
+    torch.set_num_threads(1)
+    name, finder, lr, cost = job
+    nothing = {"validation": 1.0, "training": 1.0}
+    usable = lr is not None and math.isfinite(lr) and lr > 0
+    return {"case": name, "finder": finder, "seed": 0, "lr": lr, "cost": cost, **(_judged(_case(name), lr) if usable else nothing)}
+
+
+def _judged(case: cases.Case, lr: float) -> dict[str, float]:
+    known = truth.known()[case.name]
+    losses = [truth.final_losses(case, lr, seed) for seed in truth.SEEDS]
+    return {"validation": known.regret(v for v, _ in losses), "training": known.regret((t for _, t in losses), "training")}
+
+
+@functools.cache
+def _case(name: str) -> cases.Case:
+    return next(case for case in cases.held_out() if case.name == name)
+
+
+def free(known: dict[str, truth.Truth], peers: dict[str, Any]) -> list[dict[str, Any]]:
+    """Optimizers without a learning rate: their final losses are what they cost."""
+    return [
+        {"case": name, "finder": finder, "seed": 0, "lr": None, "cost": 0.0,
+         "validation": known[name].regret(v for v, _ in losses), "training": known[name].regret((t for _, t in losses), "training")}
+        for name, entry in peers.items() for finder, losses in entry["free"].items()
+    ]  # fmt: skip
+
+
+def results() -> list[dict[str, Any]]:
+    """Every finder on every held-out case."""
+    names = [case.name for case in cases.held_out()]
+    peers = json.loads(PEERS.read_text()) if PEERS.exists() else {}
+    others = [
+        (name, finder, lr, entry["gradients"].get(finder, 0) / _case(name).steps)
+        for name, entry in peers.items() for finder, lr in entry["suggestions"].items()
+    ]  # fmt: skip
+    with ProcessPoolExecutor(int(os.environ.get("WORKERS", "2")), mp_context=get_context("fork")) as pool:
+        judged = list(pool.map(ours, [(name, budget, seed) for budget in BUDGETS for name in names for seed in SEEDS]))
+        judged += list(pool.map(theirs, others))
+    return judged + free(truth.known(), peers)
+
+
+def row(finder: str, entries: Iterable[dict[str, Any]]) -> str:
+    chosen = list(entries)
+    validation, training = (np.array([entry[kind] for entry in chosen]) for kind in ("validation", "training"))
+    cost = float(np.mean([entry["cost"] for entry in chosen]))
+    return (f"| {finder} | {len(chosen)} | {cost:.2f} | {validation.mean():.3f} | {np.quantile(validation, 0.9):.3f} | {validation.max():.2f} "
+            f"| {training.mean():.3f} | {np.quantile(training, 0.9):.3f} | {training.max():.2f} |")  # fmt: skip
+
+
+def table(entries: list[dict[str, Any]]) -> list[str]:
+    by = {finder: [entry for entry in entries if entry["finder"] == finder] for finder in {entry["finder"] for entry in entries}}
+    by["surefoot, budget 1, confident"] = [entry for entry in by["surefoot, budget 1"] if entry["confident"]]
+    lines = ["| finder | answers | cost (trainings) | validation: mean | 90 % | worst | training: mean | 90 % | worst |",
+             "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    return lines + [row(finder, by[finder]) for finder in ORDER if by.get(finder)]
+
+
+def promises(entries: list[dict[str, Any]]) -> list[str]:
+    """What `Found` says beside the rate, against the truth."""
+    known = truth.known()
+    lines = []
+    for budget in BUDGETS:
+        chosen = [entry for entry in entries if entry["finder"] == f"surefoot, budget {budget:g}"]
+        sure = np.mean([entry["confident"] for entry in chosen])
+        overlap = np.mean([_overlaps(entry, known[entry["case"]]) for entry in chosen])
+        both = [(entry["ceiling"], known[entry["case"]].ceiling()) for entry in chosen]
+        near = [abs(math.log2(ours / real)) <= 1 for ours, real in both if ours and real]
+        pairs = [[entry["lr"] for entry in chosen if entry["case"] == name] for name in {entry["case"] for entry in chosen}]
+        agree = np.mean([max(rates) / min(rates) <= 2 for rates in pairs])
+        lines.append(f"Budget {budget:g}: confident in {sure:.0%} of the searches; [low, high] overlaps the true plateau in {overlap:.0%}; `ceiling` "
+                     f"within a factor of two of the truth in {np.mean(near):.0%} of the {len(near)} where both are known; two seeds agree within a "
+                     f"factor of two in {agree:.0%} of the cases.")  # fmt: skip
+    return lines
+
+
+def _overlaps(entry: dict[str, Any], known: truth.Truth) -> bool:
+    low, high = known.plateau()
+    return bool(entry["low"] <= high and entry["high"] >= low)
+
+
+def worst(entries: list[dict[str, Any]]) -> list[str]:
+    """Case by case: ours at budget 1 beside the best of the range-test rules."""
+    rules = ("fastai minimum/10", "fastai valley", "fastai slide", "fastai steep", "lightning", "torch-lr-finder")
+    lines = [
+        "| case | traits | best rate | surefoot (two seeds) | regret | confident | best range-test rule |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    known = truth.known()
+    for case in cases.held_out():
+        mine = [entry for entry in entries if entry["case"] == case.name and entry["finder"] == "surefoot, budget 1"]
+        others = [entry for entry in entries if entry["case"] == case.name and entry["finder"] in rules]
+        best = min(others, key=lambda entry: entry["validation"], default=None)
+        told = f"{best['finder']} {best['validation']:.3f}" if best else ""
+        rate = known[case.name].rates[int(np.mean(known[case.name].validation, axis=1).argmin())]
+        lines.append(f"| {case.name} | {', '.join(case.traits)} | {rate:.2g} | {', '.join(format(e['lr'], '.2g') for e in mine)} "
+                     f"| {', '.join(format(e['validation'], '.3f') for e in mine)} | {', '.join('yes' if e['confident'] else 'no' for e in mine)} | {told} |")  # fmt: skip
+    return lines
+
+
+def write(entries: list[dict[str, Any]]) -> None:
+    text = DOCS.read_text()
+    before, rest = text.split("<!-- regret -->", 1)
+    _, after = rest.split("<!-- /regret -->", 1)
+    body = [f"{len(cases.held_out())} cases that no constant was chosen by; {len(SEEDS)} searches each.", "", *table(entries), "",
+            *promises(entries), "", "Case by case, on validation loss, at a budget of one training:", "", *worst(entries)]  # fmt: skip
+    DOCS.write_text(before + "<!-- regret -->\n" + "\n".join(body) + "\n<!-- /regret -->" + after)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--truth", action="store_true", help="make the dense grids anew")
+    parser.add_argument("--peers", action="store_true", help="run the other packages again")
+    asked = parser.parse_args()
+    truth.truths([*cases.tuning(), *cases.held_out()], anew=asked.truth)
+    if asked.peers:
+        subprocess.run([sys.executable, "peers.py", "held-out", "peers.json"], cwd=HOME, check=True)
+    entries = results()
+    RESULTS.write_text(json.dumps(entries, indent=0))
+    write(entries)
+    print("\n".join([*table(entries), *promises(entries), *worst(entries)]))
+
+
+if __name__ == "__main__":
+    main()
