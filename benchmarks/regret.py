@@ -37,8 +37,11 @@ DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 RESULTS, PEERS = HOME / "results.json", HOME / "peers.json"
 SEEDS = (0, 1)  # of the searches
 BUDGETS = (1.0, 3.0)
-ORDER = ["surefoot, budget 3", "surefoot, budget 1", "surefoot, budget 1, confident", "optuna TPE 3", "optuna TPE 1", "Prodigy", "DAdaptAdam",
-         "DAdaptSGD", "fastai minimum/10", "fastai valley", "fastai slide", "fastai steep", "lightning", "torch-lr-finder", "library default"]  # fmt: skip
+ORDER = [
+    *("surefoot, budget 3", "surefoot, budget 1", "surefoot, budget 1, confident", "optuna TPE 3", "optuna TPE 1"),
+    *("Prodigy", "DAdaptAdam", "DAdaptSGD", "DAdaptSGD momentum 0.9", "library default", "fastai minimum/10"),
+    *("fastai valley", "fastai slide", "fastai steep", "lightning", "torch-lr-finder"),
+]
 
 
 def ours(job: tuple[str, float, int]) -> dict[str, Any]:
@@ -148,8 +151,11 @@ def worst(entries: list[dict[str, Any]]) -> list[str]:
         best = min(others, key=lambda entry: entry["validation"], default=None)
         told = f"{best['finder']} {best['validation']:.3f}" if best else ""
         rate = known[case.name].rates[int(np.mean(known[case.name].validation, axis=1).argmin())]
-        lines.append(f"| {case.name} | {', '.join(case.traits)} | {rate:.2g} | {', '.join(format(e['lr'], '.2g') for e in mine)} "
-                     f"| {', '.join(format(e['validation'], '.3f') for e in mine)} | {', '.join('yes' if e['confident'] else 'no' for e in mine)} | {told} |")  # fmt: skip
+        rates, regrets = (
+            ", ".join(format(entry[key], form) for entry in mine) for key, form in (("lr", ".2g"), ("validation", ".3f"))
+        )
+        sure = ", ".join("yes" if entry["confident"] else "no" for entry in mine)
+        lines.append(f"| {case.name} | {', '.join(case.traits)} | {rate:.2g} | {rates} | {regrets} | {sure} | {told} |")
     return lines
 
 

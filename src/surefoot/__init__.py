@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from surefoot import problems
     from surefoot.descent import probe, schedule, stop
     from surefoot.descent.loop import descend, steps
+    from surefoot.descent.population import Population, descend_many, fork
     from surefoot.errors import ProblemError, SettingError, StoreError, SurefootError, SurefootWarning, UserFileError
     from surefoot.figures.matplotlib import plot
     from surefoot.find.choose import find_lr
-    from surefoot.find.found import Found
+    from surefoot.find.found import Found, FoundBy
     from surefoot.find.range_test import range_test
     from surefoot.find.suggest import Suggestion, suggest
     from surefoot.problem import Answer, Problem
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "Answer": "problem",
     "Found": "find.found",
+    "FoundBy": "find.found",
     "Path": "run",
+    "Population": "descent.population",
     "Problem": "problem",
     "ProblemError": "errors",
     "Row": "trace",
@@ -38,7 +41,9 @@ _HOMES = {
     "Trace": "trace",
     "UserFileError": "errors",
     "descend": "descent.loop",
+    "descend_many": "descent.population",
     "find_lr": "find.choose",
+    "fork": "descent.population",
     "plot": "figures.matplotlib",
     "probe": "descent",
     "problems": "",
@@ -52,7 +57,9 @@ _HOMES = {
 __all__ = [
     "Answer",
     "Found",
+    "FoundBy",
     "Path",
+    "Population",
     "Problem",
     "ProblemError",
     "Row",
@@ -66,7 +73,9 @@ __all__ = [
     "Trace",
     "UserFileError",
     "descend",
+    "descend_many",
     "find_lr",
+    "fork",
     "plot",
     "probe",
     "problems",

@@ -1,4 +1,4 @@
-"""Law 3: a population equals its members.  The batched pass against `Walk`, the slow and obvious twin; one row per optimizer and per kind of model."""
+"""Law 3: a population equals its members.  The batched pass against `Walk`, the slow twin; one row per optimizer and kind of model."""
 
 from __future__ import annotations
 
@@ -93,8 +93,10 @@ def test_each_descent_may_have_an_optimizer_of_its_own():
     same(plain(), optimizer=["sgd", "adam", functools.partial(torch.optim.SGD, momentum=0.5)])
 
 
-@pytest.mark.parametrize("settings", [{"clip_norm": 0.5}, {"schedule": "warmup-cosine"}, {"accumulate": 3}, {"schedule": "plateau", "validate_every": 1}],
-                         ids=lambda settings: next(iter(settings)))  # fmt: skip
+SETTINGS = [{"clip_norm": 0.5}, {"schedule": "warmup-cosine"}, {"accumulate": 3}, {"schedule": "plateau", "validate_every": 1}]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: next(iter(settings)))
 def test_clipping_schedules_and_accumulation(settings):
     same(plain(), optimizer="momentum", **settings)
 

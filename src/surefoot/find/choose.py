@@ -148,7 +148,7 @@ class _Shape:
         """How much lower the best rate is for a longer horizon: not at all within an octave of the limit, fully from three octaves on."""
         if self.flat:
             return 1.0
-        return (steps / longer) ** (HORIZON * min(1.0, max(0.0, (self.room - 1) / 2)))
+        return float((steps / longer) ** (HORIZON * min(1.0, max(0.0, (self.room - 1) / 2))))
 
     def stand_off(self) -> float:
         return STAND_OFF["flat" if self.flat else "near" if self.room < 1 else "else"]
@@ -204,7 +204,7 @@ class _Search:
         return min(self.steps, max(FEWEST, int(left / (trials * each))))
 
     def _top(self, low: float, high: float) -> float:
-        """Where the ladder hangs: the edge of a range test, repeated lower where it was lost from the first rows on."""
+        """Where the ladder hangs: the edge of a range test, repeated lower or higher where that has none."""
         steps = min(RANGE_STEPS, max(10, int(RANGE_SHARE * self.steps)))
         for _ in range(3):
             test = range_test(
@@ -221,9 +221,14 @@ class _Search:
             self.trials.seen("range test", len(test))
             self.tests.append(test)
             top = edge(test)
-            if top > test["lr"][0] * (high / low) ** 0.1 or self.trials.purse.left < MINIMUM:
+            if self.trials.purse.left < MINIMUM:
                 break
-            low, high = low * 1e-8, top
+            if top < test["lr"][0] * (high / low) ** 0.1:  # lost from the first rows on
+                low, high = low * 1e-8, top
+            elif top == test["lr"][-1] and np.isfinite(test["loss"][-1]) and len(test) == steps:  # never lost
+                low, high = high, high * 1e8
+            else:
+                break
         return top
 
     def _rung(self, rates: Sequence[float], steps: int, seed: int) -> list[Trial]:

@@ -50,14 +50,14 @@ def _never_better(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial],
         return ""
     lowest = min(trial.lr for trial in whole)
     return (
-        f"at no rate from {lowest:.2g} to {max(trial.lr for trial in whole):.2g} did the loss fall below where it started ({start:.4g}): either these "
-        "weights are as good as they get, or the loss does not follow its gradient (a wrong sign, a detached part)"
+        f"at no rate from {lowest:.2g} to {max(trial.lr for trial in whole):.2g} did the loss fall below where it started ({start:.4g}): either "
+        "these weights are as good as they get, or the loss does not follow its gradient (a wrong sign, a detached part)"
     )
 
 
 def _within_noise(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
-    first, error = _mean(test["loss"][: max(3, len(test) // 4)], test["loss"])
-    last, its_error = _mean(best.trace["loss"][-max(3, len(best.trace) // 5) :], best.trace["loss"])
+    first, error = _mean(test["loss"][: max(5, len(test) // 4)])
+    last, its_error = _mean(best.trace["loss"][-max(5, len(best.trace) // 5) :])
     noise = math.hypot(error, its_error)
     resolution = 4 * float(np.finfo(np.float32).eps) * abs(first)
     if first - last > max(SIGNIFICANT * noise, resolution):
@@ -95,14 +95,13 @@ def _over_fits(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], be
     if best.loss - best.training <= LAGS * (start - best.loss):
         return ""
     return (
-        f"over-fits: after {best.steps} steps at {best.lr:.2g} the validation loss is {best.loss:.4g} and the training loss {best.training:.4g}; in a longer "
-        "training lower rates may be better. Raise budget, or stop early"
+        f"over-fits: after {best.steps} steps at {best.lr:.2g} the validation loss is {best.loss:.4g} and the training loss "
+        f"{best.training:.4g}; in a longer training lower rates may be better. Raise budget, or stop early"
     )
 
 
-def _mean(losses: Column, rows: Column) -> tuple[float, float]:
-    """The mean of a few rows and its standard error, by the noise of all of them (from second differences: the slope does not count)."""
-    finite = rows[np.isfinite(rows)]
-    bends = np.diff(finite, 2)
-    noise = max(float(np.std(losses, ddof=1)), 1.4826 * float(np.median(np.abs(bends))) / math.sqrt(6)) if len(bends) else math.inf
+def _mean(losses: Column) -> tuple[float, float]:
+    """The mean of a few rows and its standard error, by their noise from second differences, for which a slope does not count."""
+    bends = np.diff(losses, 2)
+    noise = float(np.sqrt(np.mean(bends**2) / 6)) if len(bends) > 1 else math.inf
     return float(np.mean(losses)), noise / math.sqrt(len(losses))
