@@ -202,6 +202,7 @@ def parity_tuning() -> Problem:
 
 def tuning() -> list[Case]:
     """The cases that constants may be chosen by."""
+    cnn = functools.partial(problems.load, "digits-cnn")
     return [
         Case("digits-mlp", "adamw", "cosine", 400, lambda: problems.load("digits-mlp")),
         Case("digits-mlp", "sgd", "constant", 400, lambda: problems.load("digits-mlp")),
@@ -231,6 +232,22 @@ def tuning() -> list[Case]:
         Case("full batch", "momentum", "cosine", 400, full_batch_regression),
         Case("parity", "momentum", "constant", 800, parity_tuning, ("slow starter",)),
         Case("parity", "adamw", "cosine", 500, parity_tuning, ("slow starter",)),
+        Case("digits-cnn", "momentum", "warmup-cosine", 300, cnn),
+        Case("variational", "adamw", "constant", 400, variational, ("negative loss",)),
+        Case("variational", "momentum", "cosine", 400, variational, ("negative loss",)),
+        Case("deep tanh", "adamw", "warmup-cosine", 500, deep_tanh, ("slow starter",)),
+        Case("deep tanh", "momentum", "cosine", 600, deep_tanh, ("slow starter",)),
+        Case("finetuned cnn", "adamw", "cosine", 200, finetuned_cnn, ("fine-tuning",)),
+        Case("finetuned cnn", "sgd", "constant", 200, finetuned_cnn, ("fine-tuning",)),
+        Case("finetuned friedman", "adamw", "constant", 300, finetuned_friedman, ("fine-tuning",)),
+        Case("contrastive", "adamw", "warmup-cosine", 300, contrastive),
+        Case("contrastive", "rmsprop", "constant", 300, contrastive),
+        Case("digits-cnn", "adamw", "cosine", 300, cnn),
+        Case("digits-cnn", "sgd", "constant", 300, cnn),
+        Case("friedman", "sgd", "warmup-cosine", 500, friedman),
+        Case("friedman", "adamw", "constant", 400, friedman),
+        Case("small targets", "momentum", "cosine", 400, small_targets, ("targets x 1e-4",)),
+        Case("small targets", "adamw", "cosine", 400, small_targets, ("targets x 1e-4",)),
     ]
 
 
@@ -390,38 +407,127 @@ def huge_inputs() -> Problem:
     return of(seeded(lambda: nn.Linear(6, 1), 19), x, y.astype(np.float32), mse)
 
 
+def swiss_roll() -> Problem:
+    from sklearn.datasets import make_swiss_roll
+
+    x, t = make_swiss_roll(1000, noise=0.3, random_state=0)
+    return of(dense(3, 48, 48, 1, activation=nn.SiLU), standard(x), standard(t)[:, None].astype(np.float32), mse)
+
+
+def finetuned_roll() -> Problem:
+    """A network that knows the inner half of the roll, to learn all of it."""
+    problem = swiss_roll()
+    x, y = problem.data
+    inner = y[:, 0] < 0
+    run = descend(
+        problem.with_(data=(x[inner], y[inner]), validation=None), lr=1e-2, optimizer="adamw", steps=600, schedule="cosine"
+    )
+    model = dense(3, 48, 48, 1, activation=nn.SiLU)
+    model.load_state_dict(dict(run.weights))
+    return problem.with_(model=model)
+
+
+def shells() -> Problem:
+    """Four classes, one around the other, in five dimensions, with dropout."""
+    from sklearn.datasets import make_gaussian_quantiles
+
+    x, y = make_gaussian_quantiles(n_samples=1200, n_features=5, n_classes=4, random_state=0)
+    return of(dense(5, 64, 64, 4, dropout=0.1), x, y.astype(np.int64), entropy)
+
+
+def mixture(prediction: Tensor, target: Tensor) -> Tensor:
+    """Negative log-likelihood of a mixture of three normal distributions (Bishop 1994)."""
+    weight, mean, spread = prediction.chunk(3, 1)
+    each = weight.log_softmax(1) - spread - 0.5 * ((target - mean) / spread.exp()) ** 2
+    return -each.logsumexp(1).mean()
+
+
+def inverse_problem() -> Problem:
+    """Which angle led here?  There are several, so that a mixture is predicted; the loss goes below zero."""
+    r = random(21)
+    angle = r.uniform(0, 1, (1000, 1))
+    x = angle + 0.3 * np.sin(2 * np.pi * angle) + r.uniform(-0.05, 0.05, (1000, 1))
+    return of(dense(1, 32, 9, activation=nn.Tanh), x, angle.astype(np.float32), mixture)
+
+
+class Majority(nn.Module):
+    """A transformer of one block over 16 tokens of eight kinds: which kind is there most often?"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token, self.place = nn.Embedding(8, 24), nn.Parameter(0.1 * torch.randn(16, 24))
+        self.norms = nn.ModuleList([nn.LayerNorm(24) for _ in range(3)])
+        self.mix, self.wide, self.narrow, self.out = nn.Linear(24, 72), nn.Linear(24, 48), nn.Linear(48, 24), nn.Linear(24, 8)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.token(tokens.long()) + self.place
+        query, key, value = self.mix(self.norms[0](x)).chunk(3, -1)
+        x = x + (query @ key.transpose(1, 2) / 24**0.5).softmax(-1) @ value
+        x = x + self.narrow(nn.functional.gelu(self.wide(self.norms[1](x))))
+        return self.out(self.norms[2](x).mean(1))
+
+
+def majority() -> Problem:
+    r = random(22)
+    tokens = r.integers(0, 8, (1600, 16))
+    most = np.array([np.bincount(row, minlength=8).argmax() for row in tokens])
+    return of(seeded(Majority, 22), tokens.astype(np.float32), most, entropy)
+
+
+def badly_scaled_classes() -> Problem:
+    r = random(23)
+    scale = np.logspace(-1.5, 1.5, 10)
+    x = r.normal(size=(1000, 10))
+    y = (x @ r.normal(size=(10, 1)) + 0.3 * r.normal(size=(1000, 1)) > 0).astype(np.float32)
+    return of(seeded(lambda: nn.Linear(10, 1), 23), x * scale, y, binary)
+
+
+def few_samples() -> Problem:
+    """A wide network on sixty noisy points: over-fits."""
+    r = random(24)
+    x = r.uniform(-1, 1, (260, 2))
+    y = np.sin(3 * x[:, :1]) + x[:, 1:] ** 2 + 0.4 * r.normal(size=(260, 1))
+    return of(dense(2, 256, 256, 1), x, y.astype(np.float32), mse, held_out=200 / 260, batch_size=16)
+
+
+def signs() -> Problem:
+    """The sign of a product of two of six numbers: a slow starter."""
+    r = random(25)
+    x = r.normal(size=(1500, 6))
+    return of(dense(6, 48, 48, 1, activation=nn.Tanh), x, (x[:, :1] * x[:, 1:2] > 0).astype(np.float32), binary)
+
+
 def held_out() -> list[Case]:
     """The cases that are reported; no constant was chosen by them."""
-    cnn = functools.partial(problems.load, "digits-cnn")
     return [
-        Case("digits-cnn", "adamw", "cosine", 300, cnn),
-        Case("digits-cnn", "momentum", "warmup-cosine", 300, cnn),
-        Case("digits-cnn", "sgd", "constant", 300, cnn),
         Case("breast-cancer", "sgd", "cosine", 300, functools.partial(problems.load, "breast-cancer")),
         Case("wine", "momentum", "constant", 300, wine, ("over-fitter",)),
         Case("wine", "rmsprop", "cosine", 300, wine, ("over-fitter",)),
-        Case("friedman", "sgd", "warmup-cosine", 500, friedman),
-        Case("friedman", "adamw", "constant", 400, friedman),
-        Case("small targets", "momentum", "cosine", 400, small_targets, ("targets x 1e-4",)),
-        Case("small targets", "adamw", "cosine", 400, small_targets, ("targets x 1e-4",)),
         Case("checkerboard", "momentum", "constant", 1000, checkerboard, ("slow starter",)),
         Case("checkerboard", "adamw", "cosine", 600, checkerboard, ("slow starter",)),
         Case("adding", "adamw", "cosine", 500, adding, ("slow starter",)),
         Case("adding", "sgd", "constant", 800, adding, ("slow starter",)),
-        Case("variational", "adamw", "constant", 400, variational, ("negative loss",)),
-        Case("variational", "momentum", "cosine", 400, variational, ("negative loss",)),
         Case("counts", "sgd", "cosine", 400, counts, ("negative loss",)),
         Case("counts", "rmsprop", "constant", 300, counts, ("negative loss",)),
         Case("noisy labels", "adamw", "cosine", 400, noisy_labels, ("over-fitter",)),
         Case("noisy labels", "momentum", "constant", 400, noisy_labels, ("over-fitter",)),
-        Case("deep tanh", "adamw", "warmup-cosine", 500, deep_tanh, ("slow starter",)),
-        Case("deep tanh", "momentum", "cosine", 600, deep_tanh, ("slow starter",)),
-        Case("finetuned cnn", "adamw", "cosine", 200, finetuned_cnn, ("fine-tuning",)),
-        Case("finetuned cnn", "sgd", "constant", 200, finetuned_cnn, ("fine-tuning",)),
-        Case("finetuned friedman", "adamw", "constant", 300, finetuned_friedman, ("fine-tuning",)),
-        Case("contrastive", "adamw", "warmup-cosine", 300, contrastive),
-        Case("contrastive", "rmsprop", "constant", 300, contrastive),
         Case("deep linear", "sgd", "constant", 300, deep_linear),
         Case("deep linear", "momentum", "cosine", 300, deep_linear),
+        Case("swiss roll", "adamw", "constant", 400, swiss_roll),
+        Case("swiss roll", "sgd", "cosine", 500, swiss_roll),
+        Case("finetuned roll", "adamw", "cosine", 300, finetuned_roll, ("fine-tuning",)),
+        Case("finetuned roll", "momentum", "constant", 300, finetuned_roll, ("fine-tuning",)),
+        Case("shells", "momentum", "warmup-cosine", 400, shells, ("dropout",)),
+        Case("shells", "rmsprop", "cosine", 400, shells, ("dropout",)),
+        Case("inverse problem", "adamw", "cosine", 500, inverse_problem, ("negative loss",)),
+        Case("inverse problem", "momentum", "constant", 500, inverse_problem, ("negative loss",)),
+        Case("majority", "adamw", "warmup-cosine", 500, majority),
+        Case("majority", "sgd", "cosine", 600, majority),
+        Case("badly scaled classes", "sgd", "constant", 400, badly_scaled_classes, ("badly scaled",)),
+        Case("badly scaled classes", "adamw", "cosine", 300, badly_scaled_classes, ("badly scaled",)),
+        Case("few samples", "adamw", "cosine", 300, few_samples, ("over-fitter",)),
+        Case("few samples", "rmsprop", "constant", 300, few_samples, ("over-fitter",)),
+        Case("signs", "momentum", "cosine", 800, signs, ("slow starter",)),
+        Case("signs", "adamw", "constant", 500, signs, ("slow starter",)),
         Case("huge inputs", "sgd", "constant", 400, huge_inputs, ("badly scaled", "rate near 1e-7")),
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import types
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -125,7 +124,9 @@ def test_a_loss_that_breaks_at_every_rate():
 def test_the_budget_is_respected(budget):
     found = find_lr(problems.load("digits-linear"), steps=200, budget=budget)
     assert found.gradients <= budget * 200
-    assert found.gradients == pytest.approx(sum(len(trial) for trial in found.trials), abs=30)  # and the steps that chose the engine
+    assert found.gradients == pytest.approx(
+        sum(len(trial) for trial in found.trials), abs=30
+    )  # and the steps that chose the engine
 
 
 def test_same_seed_same_answer_and_other_seeds_near():

@@ -31,3 +31,9 @@ def edge(test: Trace) -> float:
     back = np.flatnonzero(~above)
     first = int(back[-1]) + 1 if len(back) else 0
     return float(lr[min(first, len(lr) - 1)])
+
+
+def still_falling(test: Trace) -> bool:
+    """Whether a range test that never lost anything ends before there was anything to lose: at its lowest loss, or with none lower than another."""
+    fall, noise = fall_and_noise(test["loss"])
+    return bool(fall <= 2 * noise or np.nanargmin(test["loss"]) > 0.9 * len(test))

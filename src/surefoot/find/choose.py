@@ -15,8 +15,8 @@ import numpy as np
 
 from surefoot.descent.population import ENGINES
 from surefoot.errors import SettingError
-from surefoot.find.bracket import edge
-from surefoot.find.doubt import doubt
+from surefoot.find.bracket import edge, still_falling
+from surefoot.find.doubt import doubt, noise
 from surefoot.find.found import Found, FoundBy
 from surefoot.find.progress import searching
 from surefoot.find.range_test import check_rates, range_test
@@ -36,9 +36,17 @@ REFINED_SHARE = 0.35  # of that for the former
 FINAL, FINAL_SPREAD = 3, 2.0
 REFINED = 4  # longer descents, three at once and one where they point
 TIED = 0.1  # of what the best gained: the ladder is too short to tell such rates apart, and higher ones have more to come
+MIDDLE = 3.0  # times the distance from the best trial to the middle one, if that is less than to the start
+UNMOVED = 0.1  # of what the loss differs from batch to batch: less has not moved
+LOWERED = 0.577  # the longer descents are hung half a step lower: short ones flatter high rates
 AS_GOOD = 0.05  # the same, for the longer descents
 FLAT = 9.0  # rates this far apart that are as good: nothing has been told yet
-STAND_OFF = {"flat": 0.5, "near": 0.6, "else": 0.75}  # what the best rate is multiplied by: its limit may lie lower in the long run
+STAND_OFF = {
+    "unmoved": 0.35,
+    "flat": 0.5,
+    "near": 0.6,
+    "else": 0.75,
+}  # what the best rate is multiplied by: its limit may lie lower in the long run
 HORIZON = 0.35  # the best rate falls with the horizon to this power where noise limits it, and not where stability does
 FEWEST = 4  # steps of a trial
 MINIMUM = 60  # gradient evaluations: a range test of 10, six rungs of 4, four longer descents
@@ -128,11 +136,12 @@ class _Shape:
 
     best: Trial
     good: tuple[float, ...]
+    unmoved: bool  # nothing was learnt yet
     limit: float  # between the last rate that held and the first that did not; infinite where none was lost
 
     @property
     def flat(self) -> bool:
-        return max(self.good) / min(self.good) >= 0.99 * FLAT
+        return self.unmoved or max(self.good) / min(self.good) >= 0.99 * FLAT
 
     @property
     def room(self) -> float:
@@ -145,13 +154,16 @@ class _Shape:
         return max(self.good) if self.flat else self.best.lr
 
     def horizon(self, steps: int, longer: int) -> float:
-        """How much lower the best rate is for a longer horizon: not at all within an octave of the limit, fully from three octaves on."""
-        if self.flat:
-            return 1.0
-        return float((steps / longer) ** (HORIZON * min(1.0, max(0.0, (self.room - 1) / 2))))
+        """How much lower the best rate is for a longer horizon; not at all where nothing has been told yet."""
+        return 1.0 if self.flat else _horizon(steps, longer, self.room)
 
     def stand_off(self) -> float:
-        return STAND_OFF["flat" if self.flat else "near" if self.room < 1 else "else"]
+        return STAND_OFF["unmoved" if self.unmoved else "flat" if self.flat else "near" if self.room < 1 else "else"]
+
+
+def _horizon(steps: int, longer: int, room: float) -> float:
+    """How much lower the best rate is for a longer horizon: not at all within an octave of the limit, fully from three octaves on."""
+    return float((steps / longer) ** (HORIZON * min(1.0, max(0.0, (room - 1) / 2))))
 
 
 class _Search:
@@ -169,14 +181,15 @@ class _Search:
                 "the forward pass gives another loss when repeated, so that each rate was tried twice and averaged"
             )
         top = self._top(low / WIDER, high * WIDER)
-        self.start = loss_at_start(self.trials.problem, self.trials.start, self.tests[-1])
+        self.calm = min(self.tests, key=lambda test: float(test["lr"][0]))
+        self.start = loss_at_start(self.trials.problem, self.trials.start, self.calm)
+        self.noise = noise(self.calm["loss"][: max(5, len(self.calm) // 4)])
         ladder, length = self._ladder(top)
         centre = self._centre(ladder)
-        shape = self._shape(ladder, centre)
         rich = self.trials.purse.left > RICH * self.steps
         longer = self._length(REFINED, length, REFINED_SHARE if rich else 1.0)
-        if shape is not None and centre == shape.best.lr:
-            centre *= shape.horizon(length, longer)
+        if centre in [trial.lr for trial in ladder]:
+            centre *= _horizon(length, longer, self._room(centre)) * LOWERED
         refined = self._refined(centre, longer)
         shape = self._shape(refined)
         if rich and shape is not None:
@@ -192,7 +205,7 @@ class _Search:
         length = max(FEWEST, int(LADDER_SHARE * most / LADDER / self.trials.repeats))
         ladder = self._rung([top / FACTOR**index for index in range(LADDER)], length, self.seed)
         for _ in range(LENGTHENED):
-            if min(ladder, key=lambda trial: trial.loss) is not ladder[-1]:
+            if (self._unmoved(ladder) and self._near(ladder, TIED)) or min(ladder, key=lambda trial: trial.loss) is not ladder[-1]:
                 break
             ladder += self._rung([ladder[-1].lr / FACTOR, ladder[-1].lr / FACTOR**2], length, self.seed)
         return ladder, length
@@ -225,7 +238,7 @@ class _Search:
                 break
             if top < test["lr"][0] * (high / low) ** 0.1:  # lost from the first rows on
                 low, high = low * 1e-8, top
-            elif top == test["lr"][-1] and np.isfinite(test["loss"][-1]) and len(test) == steps:  # never lost
+            elif top == test["lr"][-1] and len(test) == steps and still_falling(test):
                 low, high = high, high * 1e8
             else:
                 break
@@ -236,13 +249,27 @@ class _Search:
 
     def _centre(self, ladder: Sequence[Trial]) -> float:
         """The highest rate of the ladder that is about as good as its best."""
-        best = min(ladder, key=lambda trial: trial.loss)
-        if not best.loss < self.start:  # nothing has moved yet, or everything has moved too far
-            worst = max((trial.loss for trial in ladder if math.isfinite(trial.loss)), default=best.loss)
-            calm = [trial.lr for trial in ladder if trial.loss <= best.loss + TIED * (worst - best.loss)]
-            return calm[0] if len(calm) > 1 else ladder[-1].lr / FACTOR
-        near = [trial for trial in ladder if trial.loss <= best.loss + TIED * (self.start - best.loss)]
-        return ladder[0].lr * FACTOR / 1.5 if near[0] is ladder[0] else near[0].lr
+        near = self._near(ladder, TIED)
+        if not near:
+            return ladder[-1].lr / FACTOR
+        return ladder[0].lr * FACTOR / 1.5 if near[0] == ladder[0].lr and not self._unmoved(ladder) else near[0]
+
+    def _unmoved(self, trials: Sequence[Trial]) -> bool:
+        """Whether nothing has been learnt yet at any rate: less than the loss differs from batch to batch."""
+        return self.start - min(trial.loss for trial in trials) < UNMOVED * self.noise
+
+    def _near(self, trials: Sequence[Trial], share: float) -> list[float]:
+        """The rates that are about as good as the best, from the highest down; where nothing has moved, all that have done no harm.
+
+        About as good: within a share of what the best is better by than the middle one of the trials, or than the start where that is less. (Where
+        the start is very bad, every rate is much better than that.)
+        """
+        best = min(trial.loss for trial in trials)
+        if self._unmoved(trials):
+            return [trial.lr for trial in trials if trial.loss < self.start + UNMOVED * self.noise]
+        middle = float(np.median([trial.loss for trial in trials if math.isfinite(trial.loss)]))
+        room = share * min(self.start - best, MIDDLE * (middle - best))
+        return [trial.lr for trial in trials if trial.loss <= best + room]
 
     def _refined(self, centre: float, steps: int) -> list[Trial]:
         """Three rates around the centre, then one more: beyond the best where it is at the end, else between it and its better neighbour."""
@@ -265,8 +292,13 @@ class _Search:
         better = at - 1 if refined[at - 1].loss < refined[at + 1].loss else at + 1
         return math.sqrt(refined[at].lr * refined[better].lr)
 
+    def _room(self, rate: float) -> float:
+        """Octaves from a rate to the limit."""
+        limit = self._limit(rate)
+        return math.log2(limit / rate) if math.isfinite(limit) else math.inf
+
     def _lost(self, trial: Trial) -> bool:
-        return not trial.loss < self.start
+        return not trial.loss < self.start + UNMOVED * self.noise
 
     def _limit(self, rate: float) -> float:
         """Between the last rate that held and the first above ``rate`` that did not."""
@@ -276,14 +308,13 @@ class _Search:
         held = [trial.lr for trial in self.trials.made if trial.lr < min(lost) and not self._lost(trial)]
         return math.sqrt(min(lost) * max(held, default=rate))
 
-    def _shape(self, trials: Sequence[Trial], around: float | None = None) -> _Shape | None:
-        best = min(trials, key=lambda trial: trial.loss if around is None else abs(math.log(trial.lr / around)))
-        if self._lost(best):
+    def _shape(self, trials: Sequence[Trial]) -> _Shape | None:
+        good = tuple(self._near(trials, AS_GOOD))
+        if not good:
             return None
-        room = AS_GOOD * (self.start - best.loss)
-        good = tuple(trial.lr for trial in trials if trial.loss <= best.loss + room) if around is None else (best.lr,)
-        shape = _Shape(best, good, math.inf)
-        return _Shape(best, good, self._limit(shape.chosen))
+        best = min((trial for trial in trials if trial.lr in good), key=lambda trial: trial.loss)
+        shape = _Shape(best, good, self._unmoved(trials), math.inf)
+        return _Shape(best, good, shape.unmoved, self._limit(shape.chosen))
 
     def _answer(self, ladder: Sequence[Trial], refined: Sequence[Trial]) -> Found:
         shape = self._shape(refined)
@@ -309,11 +340,11 @@ class _Search:
 
         Over-fitting: at higher rates the training loss is lower by 15 % of what had been gained, and the validation loss is not.
         """
-        if self.trials.problem.validation is None:
+        if self.trials.problem.validation is None or shape.unmoved:
             return math.inf
         gain = self.start - shape.best.loss
         lowest = min((trial for trial in refined if trial.loss <= shape.best.loss + TIED * gain), key=lambda trial: trial.lr)
-        begin = float(np.mean(self.tests[-1]["loss"][:5]))
+        begin = float(np.mean(self.calm["loss"][:5]))
         learnt = begin - lowest.training
         if learnt <= 0:
             return math.inf
@@ -348,7 +379,7 @@ class _Search:
     def _told(
         self, lr: float, low: float, high: float, ceiling: float | None, ladder: Sequence[Trial], refined: Sequence[Trial]
     ) -> Found:  # fmt: skip
-        confident, reason = doubt(self.tests[-1], ladder, refined, self.start)
+        confident, reason = doubt(self.calm, ladder, refined, self.start)
         reason = "; ".join([reason, *(note for note in self.trials.notes if "forward pass" in note or "memory" in note)])
         traces = (*self.tests, *(trial.trace for trial in self.trials.made))
         return Found(lr, low, high, ceiling, confident, reason, traces, self.trials.purse.spent, time.perf_counter() - self.began, self.steps,

@@ -58,11 +58,11 @@ def _never_better(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial],
 def _within_noise(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
     first, error = _mean(test["loss"][: max(5, len(test) // 4)])
     last, its_error = _mean(best.trace["loss"][-max(5, len(best.trace) // 5) :])
-    noise = math.hypot(error, its_error)
+    together = math.hypot(error, its_error)
     resolution = 4 * float(np.finfo(np.float32).eps) * abs(first)
-    if first - last > max(SIGNIFICANT * noise, resolution):
+    if first - last > max(SIGNIFICANT * together, resolution):
         return ""
-    return f"at the best rate tried, {best.lr:.2g}, the loss went from {first:.4g} to {last:.4g}, within the noise of its batches ({noise:.2g})"
+    return f"at the best rate tried, {best.lr:.2g}, the loss went from {first:.4g} to {last:.4g}, within the noise of its batches ({together:.2g})"
 
 
 def _without_bound(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
@@ -92,7 +92,9 @@ def _at_the_end(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], b
 
 def _over_fits(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
     """Where the validation loss has stopped following, what is best depends on the length of the training more than trials can tell."""
-    if best.loss - best.training <= LAGS * (start - best.loss):
+    began = start - float(np.mean(test["loss"][:5]))
+    lag = best.loss - best.training
+    if min(lag, lag - began) <= LAGS * (start - best.loss):
         return ""
     return (
         f"over-fits: after {best.steps} steps at {best.lr:.2g} the validation loss is {best.loss:.4g} and the training loss "
@@ -100,8 +102,12 @@ def _over_fits(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], be
     )
 
 
-def _mean(losses: Column) -> tuple[float, float]:
-    """The mean of a few rows and its standard error, by their noise from second differences, for which a slope does not count."""
+def noise(losses: Column) -> float:
+    """The standard deviation from row to row, from second differences, for which a slope does not count; infinite for under four rows."""
     bends = np.diff(losses, 2)
-    noise = float(np.sqrt(np.mean(bends**2) / 6)) if len(bends) > 1 else math.inf
-    return float(np.mean(losses)), noise / math.sqrt(len(losses))
+    return float(np.sqrt(np.mean(bends**2) / 6)) if len(bends) > 1 and np.isfinite(bends).all() else math.inf
+
+
+def _mean(losses: Column) -> tuple[float, float]:
+    """The mean of a few rows and its standard error."""
+    return float(np.mean(losses)), noise(losses) / math.sqrt(len(losses))
