@@ -1,10 +1,10 @@
-# make demo, make test, make check, make bench, make clean: each installs what it needs into .venv first.
+# make demo, make test, make check, make bench, make regret, make clean: each installs what it needs into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test quick check bench clean
+.PHONY: demo test quick check bench regret clean
 
 demo: .venv/.installed
 	$(BIN)/python examples/demo.py
@@ -22,6 +22,11 @@ check: .venv/.tested
 
 bench: .venv/.benched
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/population.py
+
+# The other packages' answers are on file; REGRET="--peers" runs them again, REGRET="--truth" makes the dense grids anew.
+regret: .venv/.benched
+	$(BIN)/python benchmarks/regret.py $(REGRET)
 
 clean:
 	rm -rf .venv out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

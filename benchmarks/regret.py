@@ -87,7 +87,7 @@ def free(known: dict[str, truth.Truth], peers: dict[str, Any]) -> list[dict[str,
 def results() -> list[dict[str, Any]]:
     """Every finder on every held-out case."""
     names = [case.name for case in cases.held_out()]
-    peers = json.loads(PEERS.read_text()) if PEERS.exists() else {}
+    peers = {name: entry for name, entry in json.loads(PEERS.read_text()).items() if name in names} if PEERS.exists() else {}
     others = [
         (name, finder, lr, entry["gradients"].get(finder, 0) / _case(name).steps)
         for name, entry in peers.items() for finder, lr in entry["suggestions"].items()

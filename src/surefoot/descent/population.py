@@ -133,7 +133,7 @@ def fork(problem: Problem, start: Run, rates: Sequence[float], steps: int, **set
         >>> from surefoot import descend
         >>> bowl = Problem.of(lambda x: (x**2).sum() / 2, start=[8.0])
         >>> run = descend(bowl, lr=0.5, steps=3)
-        >>> [fork.trace["loss"][-1] for fork in fork(bowl, run, [0.1, 1.0], steps=2).runs]
+        >>> [round(float(fork.trace["loss"][-1]), 4) for fork in fork(bowl, run, [0.1, 1.0], steps=2).runs]
         [0.405, 0.0]
     """
     own = {key: start.config[key] for key in ("optimizer", "batch_size", "seed", "clip_norm", "accumulate", "autocast")}
@@ -222,7 +222,7 @@ class _Many:
         """Half as many; raises where the error is of another kind, or there is nothing to halve."""
         if not _is_memory(error):
             if isinstance(error, RuntimeError):  # torch.func refuses with a RuntimeError
-                raise Unbatchable(str(error).splitlines()[0]) from error
+                raise Unbatchable((str(error).splitlines() or [type(error).__name__])[0]) from error
             raise error
         if tried == 1:
             raise Unbatchable("the memory does not hold a batched copy") from error

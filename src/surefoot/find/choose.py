@@ -238,7 +238,7 @@ class _Search:
                 break
             if top < test["lr"][0] * (high / low) ** 0.1:  # lost from the first rows on
                 low, high = low * 1e-8, top
-            elif top == test["lr"][-1] and len(test) == steps and still_falling(test):
+            elif top == test["lr"][-1] and len(test) == steps and still_falling(test) and len(self.tests) == 1:
                 low, high = high, high * 1e8
             else:
                 break

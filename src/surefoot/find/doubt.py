@@ -48,9 +48,15 @@ def _all_lost(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], bes
 def _never_better(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
     if best.loss < start:
         return ""
-    lowest = min(trial.lr for trial in whole)
+    lowest, highest = min(trial.lr for trial in whole), max(trial.lr for trial in whole)
+    rose = [trial for trial in whole if trial.loss - start > 4 * noise(test["loss"][: max(5, len(test) // 4)])]
+    if not rose:
+        return (
+            f"the loss stays at {start:.4g}, within its noise, at every rate from {lowest:.2g} to {highest:.2g}: "
+            "the descents cannot tell. Does it depend on the weights, and are there enough steps?"
+        )
     return (
-        f"at no rate from {lowest:.2g} to {max(trial.lr for trial in whole):.2g} did the loss fall below where it started ({start:.4g}): either "
+        f"at no rate from {lowest:.2g} to {highest:.2g} did the loss fall below where it started ({start:.4g}): either "
         "these weights are as good as they get, or the loss does not follow its gradient (a wrong sign, a detached part)"
     )
 

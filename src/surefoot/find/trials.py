@@ -18,7 +18,7 @@ import torch
 from surefoot.descent.batches import order, validation_source
 from surefoot.descent.population import descend_many
 from surefoot.descent.settings import Settings
-from surefoot.descent.snapshot import random_state, set_random_state
+from surefoot.descent.snapshot import World, carried_generators, random_state, set_random_state
 from surefoot.descent.validate import evaluating, mean_loss
 from surefoot.descent.walk import stream
 from surefoot.problem import Problem, is_pair
@@ -155,7 +155,8 @@ def loss_at_start(problem: Problem, start: Run | None, test: Trace) -> float:
     if start is not None:
         model.load_state_dict(dict(start.weights))
     first = next(model.parameters())
-    with evaluating(model):
+    world = World.seeded(0, carried_generators(problem.data, problem.validation))
+    with world.entered(), evaluating(model):
         return mean_loss(problem, model, validation_source(problem.validation, first.device, first.dtype))
 
 
