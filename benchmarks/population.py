@@ -1,6 +1,6 @@
 """Sixteen rates in one pass.  `descend_many` batched and one after the other, same process, same threads -> ratios, and memory, into docs/benchmarks.md.
 
-    python benchmarks/population.py
+python benchmarks/population.py
 """
 
 from __future__ import annotations
@@ -57,19 +57,27 @@ def peak(copies: int, engine: str) -> float:
 
 def main() -> None:
     torch.set_num_threads(1)
-    lines = ["| problem | optimizer | one after the other / in one pass: median (range) | ms a step of all 16 |", "|---|---|---|---|"]
+    lines = [
+        "| problem | optimizer | one after the other / in one pass: median (range) | ms a step of all 16 |",
+        "|---|---|---|---|",
+    ]
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for device in devices:
         for name in STEPS:
             for optimizer in ("adamw", "sgd"):
                 found, pass_ms = ratios(name, optimizer, device)
                 where = "" if device == "cpu" else " (GPU)"
-                lines.append(f"| {name}{where} | {optimizer} | {statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f}) | {pass_ms:.2f} |")
+                lines.append(
+                    f"| {name}{where} | {optimizer} | {statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f}) | {pass_ms:.2f} |"
+                )
                 print(lines[-1], flush=True)
     if len(devices) == 1:
         lines += ["", "No GPU in this run: the ratios there are not measured."]
     one, eight = peak(1, "sequential"), peak(8, "vmap")
-    lines += ["", f"Memory: eight copies of a network with a million weights under AdamW take {eight:.0f} MiB, one takes {one:.0f} MiB: {eight / one:.1f} times as much."]
+    lines += [
+        "",
+        f"Memory: eight copies of a network with a million weights under AdamW take {eight:.0f} MiB, one takes {one:.0f} MiB: {eight / one:.1f} times as much.",
+    ]
     print(lines[-1])
     text = DOCS.read_text()
     before, rest = text.split("<!-- population -->", 1)

@@ -88,6 +88,7 @@ EVERY_PICTURE = {
     "run-loss": (run(noisy(1000), validation=np.where(np.arange(1000) % 100 == 99, 0.7, np.nan)), "loss", None),
     "run-fit": (line_run(), "fit", line_problem()),
     "found-rate": (found(), "rate", None),
+    "found-map": (found(), "map", None),
     "list-loss": ([run(noisy(60, seed), optimizer=name) for seed, name in enumerate(("sgd", "adam"))], "loss", None),
     "list-map": (rates_apart(), "map", None),
 }

@@ -380,7 +380,17 @@ class _Search:
         self, lr: float, low: float, high: float, ceiling: float | None, ladder: Sequence[Trial], refined: Sequence[Trial]
     ) -> Found:  # fmt: skip
         confident, reason = doubt(self.calm, ladder, refined, self.start)
-        reason = "; ".join([reason, *(note for note in self.trials.notes if "forward pass" in note or "memory" in note)])
+        best = min(refined, key=lambda trial: trial.loss)
+        moved = (
+            f"the answer is {lr / best.lr:.2g} times that: a training is longer than a trial, and too high costs more than too low"
+        )
+        reason = "; ".join(
+            [
+                reason,
+                *([moved] if confident else []),
+                *(note for note in self.trials.notes if "forward pass" in note or "memory" in note),
+            ]
+        )
         traces = (*self.tests, *(trial.trace for trial in self.trials.made))
         return Found(lr, low, high, ceiling, confident, reason, traces, self.trials.purse.spent, time.perf_counter() - self.began, self.steps,
                      self.trials.engine)  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 from surefoot.errors import SettingError
 from surefoot.figures.layers import Layer, Limits, Marks, Points, Rule, Scale, Span
 from surefoot.figures.pictures.curve import positive, raw_layer, smooth_layer, smoothing_note
+from surefoot.figures.pictures.rate_map import map_picture
 from surefoot.figures.pictures.series import DISTINCT, config_of, diverged_at, mean_of_last, trace_of
 from surefoot.figures.scales import before_blow_up, number, padded, scale_of
 from surefoot.figures.smoothing import Smoothed, smoothed
@@ -67,6 +68,15 @@ def found_picture(found: Found) -> Marks:
     return _picture(title, test, trials, _answer(found), [f"{found.reason[:1].upper()}{found.reason[1:]}"])
 
 
+def found_map(found: Found) -> Marks:
+    """The loss over rate and number of steps, as far as the trials were walked.
+
+    Raises:
+        SettingError: there are fewer than two rates among the trials.
+    """
+    return map_picture([trial for trial in found.trials if len(trial) and not is_range_test(trial)])
+
+
 def is_range_test(trace: Trace) -> bool:
     """Whether the learning rate of a trace rises all the way, at least tenfold.
 
@@ -81,8 +91,11 @@ def is_range_test(trace: Trace) -> bool:
 
 def _picture(title: str, test: Trace | None, trials: Sequence[Trace], rules: Sequence[Layer], notes: Sequence[str]) -> Marks:
     curve = _curve(test)
-    ends = [(config_of(trial).get("lr", math.nan), _final(trial), diverged_at(trial) is not None) for trial in trials]
-    scale, limits = _y_axis(test, curve, np.array([loss for _, loss, diverged in ends if not diverged]))
+    ends = [
+        (config_of(trial).get("lr", math.nan), _final(trial), 0 if diverged_at(trial) is not None else len(trial))
+        for trial in trials
+    ]
+    scale, limits = _y_axis(test, curve, np.array([loss for _, loss, steps in ends if steps]))
     layers = [*rules, *_of_test(test, curve, scale, limits, "range test" if trials else ""), *_of_trials(ends, limits)]
     return Marks(
         title=title,
@@ -99,7 +112,10 @@ def _picture(title: str, test: Trace | None, trials: Sequence[Trace], rules: Seq
 
 def _x_limits(test: Trace | None, trials: Sequence[float], rules: Sequence[Layer]) -> Limits:
     rates = [*trials, *(rate for layer in rules for rate in _rates(layer))]
-    rates += [min(rates, default=1.0) / ROOM, max(rates, default=1.0) * ROOM] if test is None else [*test["lr"][[0, -1]]]
+    if test is None:
+        rates += [min(rates, default=1.0) / ROOM, max(rates, default=1.0) * ROOM]
+    else:  # where there are trials, what is far below them is of no interest
+        rates += [max(float(test["lr"][0]), min(trials) / 100) if trials else float(test["lr"][0]), float(test["lr"][-1])]
     return padded(float(np.nanmin(rates)), float(np.nanmax(rates)), "log")
 
 
@@ -150,15 +166,19 @@ def _end(test: Trace, limits: Limits) -> list[Layer]:
     return [Points(np.array([rate]), np.array([limits[1]]), "red", f"diverged at {number(rate)}", "cross")]
 
 
-def _of_trials(ends: Sequence[tuple[float, float, bool]], limits: Limits) -> list[Layer]:
-    walked = [(rate, loss) for rate, loss, diverged in ends if not diverged]
-    lost = [rate for rate, _, diverged in ends if diverged]
+def _of_trials(ends: Sequence[tuple[float, float, int]], limits: Limits) -> list[Layer]:
+    """Trials of one length belong together: only they can be compared. A length of 0 stands for those that diverged."""
     layers: list[Layer] = []
-    if walked:
-        rates, losses = zip(*walked, strict=True)
-        layers.append(Points(np.array(rates), np.clip(losses, *limits), "orange", "final loss of a trial", "circle"))
+    for place, length in enumerate(sorted({steps for *_, steps in ends if steps})):
+        walked = sorted((rate, loss) for rate, loss, steps in ends if steps == length)
+        rates, losses = (np.array(column) for column in zip(*walked, strict=True))
+        colour = DISTINCT[1 + place % (len(DISTINCT) - 1)]
+        layers.append(
+            Points(rates, np.clip(losses, *limits), colour, f"trials of {length} steps", "circle" if place == 0 else "dot")
+        )
+    lost = [rate for rate, _, steps in ends if not steps]
     if lost:
-        layers.append(Points(np.array(lost), np.full(len(lost), limits[1]), "orange", "a trial that diverged", "cross"))
+        layers.append(Points(np.array(lost), np.full(len(lost), limits[1]), "red", "trials that diverged", "cross"))
     return layers
 
 
