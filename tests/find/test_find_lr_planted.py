@@ -234,9 +234,9 @@ def test_fine_tuning_weights_that_are_already_good():
 
 def test_misuse_names_what_it_saw():
     problem = regression()
-    with pytest.raises(SettingError, match="low must be below high, got low=1 and high=0.1"):
+    with pytest.raises(SettingError, match=r"low must be below high, got low=1 and high=0\.1"):
         find_lr(problem, low=1.0, high=0.1)
-    with pytest.raises(SettingError, match=f"10 gradient evaluations are too few to try rates: {choose.MINIMUM} are needed"):
+    with pytest.raises(SettingError, match=rf"10 gradient evaluations are too few to try rates: {choose.MINIMUM} are needed"):
         find_lr(problem, steps=10)
     with pytest.raises(SettingError, match="engine must be one of"):
         find_lr(problem, engine="magic")

@@ -384,13 +384,8 @@ class _Search:
         moved = (
             f"the answer is {lr / best.lr:.2g} times that: a training is longer than a trial, and too high costs more than too low"
         )
-        reason = "; ".join(
-            [
-                reason,
-                *([moved] if confident else []),
-                *(note for note in self.trials.notes if "forward pass" in note or "memory" in note),
-            ]
-        )
+        notes = [note for note in self.trials.notes if "forward pass" in note or "memory" in note]
+        reason = "; ".join([reason, *([moved] if confident else []), *notes])
         traces = (*self.tests, *(trial.trace for trial in self.trials.made))
         return Found(lr, low, high, ceiling, confident, reason, traces, self.trials.purse.spent, time.perf_counter() - self.began, self.steps,
                      self.trials.engine)  # fmt: skip
