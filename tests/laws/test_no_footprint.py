@@ -9,13 +9,16 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from surefoot import Problem, descend, find_lr, range_test, steps
+from surefoot import Problem, descend, descend_many, find_lr, fork, range_test, steps
 
 VERBS = {
     "descend": lambda problem: descend(problem, lr=0.01, steps=60),
     "steps": lambda problem: [row for row, _ in zip(steps(problem, lr=0.01, steps=60), range(30), strict=False)],
     "range_test": lambda problem: range_test(problem, steps=40),
     "find_lr": lambda problem: find_lr(problem, steps=100),
+    "descend_many": lambda problem: descend_many(problem, lr=[0.001, 0.01], steps=30, engine="vmap"),
+    "descend_many one by one": lambda problem: descend_many(problem, lr=[0.001, 0.01], seed=[0, 1], steps=30),
+    "fork": lambda problem: fork(problem, descend(problem, lr=0.01, steps=20), [0.001, 0.01], steps=20),
 }
 
 
