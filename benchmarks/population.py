@@ -42,14 +42,17 @@ def ratios(name: str, optimizer: str, device: str) -> tuple[list[float], float]:
 def peak(copies: int, engine: str) -> float:
     """MiB that a process with so many copies of a wide network takes more than one that has only loaded it."""
     code = (
-        "import resource, sys, torch; torch.set_num_threads(1)\n"
+        "import torch; torch.set_num_threads(1)\n"
         "from surefoot import descend_many, problems\n"
+        "def kib(what):\n"
+        "    return next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith(what))\n"
         "wide = problems.load('digits-mlp', width=3000)\n"
         "wide = wide.with_(validation=tuple(part[:64] for part in wide.validation))\n"
         "descend_many(problems.load('digits-mlp'), lr=[1e-3] * 2, steps=3, optimizer='adamw', engine='vmap')\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "open('/proc/self/clear_refs', 'w').write('5')\n"  # forget the peak so far
+        "before = kib('VmRSS:')\n"
         f"descend_many(wide, lr=[1e-3] * {copies}, steps=3, optimizer='adamw', engine='{engine}')\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+        "print(kib('VmHWM:') - before)"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     return int(told) / 1024
