@@ -137,3 +137,9 @@ def test_no_command_loads_torch_to_help():
     code = "import sys\nfrom surefoot.cli.main import main\ntry: main(['descend', '--help'])\nexcept SystemExit: print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_find_over_a_setting_prints_a_table():
+    told = surefoot("find digits-linear --steps 80 --over batch_size=16,256", code=None)
+    assert told.splitlines()[0].startswith("batch_size  learning rate")
+    assert [line.split()[0] for line in told.splitlines()[1:3]] == ["16", "256"]

@@ -172,10 +172,8 @@ def _of_trials(ends: Sequence[tuple[float, float, int]], limits: Limits) -> list
     for place, length in enumerate(sorted({steps for *_, steps in ends if steps})):
         walked = sorted((rate, loss) for rate, loss, steps in ends if steps == length)
         rates, losses = (np.array(column) for column in zip(*walked, strict=True))
-        colour = DISTINCT[1 + place % (len(DISTINCT) - 1)]
-        layers.append(
-            Points(rates, np.clip(losses, *limits), colour, f"trials of {length} steps", "circle" if place == 0 else "dot")
-        )
+        colour = ("orange", "purple", "brown")[place % 3]
+        layers.append(Points(rates, np.clip(losses, *limits), colour, f"trials of {length} steps", "circle"))
     lost = [rate for rate, _, steps in ends if not steps]
     if lost:
         layers.append(Points(np.array(lost), np.full(len(lost), limits[1]), "red", "trials that diverged", "cross"))
