@@ -139,7 +139,8 @@ def test_no_command_loads_torch_to_help():
     assert done.stdout.splitlines()[-1] == "False"
 
 
-def test_find_over_a_setting_prints_a_table():
-    told = surefoot("find digits-linear --steps 80 --over batch_size=16,256", code=None)
+def test_find_over_a_setting_prints_a_table(surefoot):
+    told = surefoot("find digits-linear --steps 200 --over batch_size=16,256")
     assert told.splitlines()[0].startswith("batch_size  learning rate")
     assert [line.split()[0] for line in told.splitlines()[1:3]] == ["16", "256"]
+    assert "expected setting=value,value" in surefoot("find digits-linear --over batch_size", 2)
