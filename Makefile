@@ -25,7 +25,7 @@ bench: .venv/.benched
 	$(BIN)/python benchmarks/population.py
 
 # The other packages' answers are on file; REGRET="--peers" runs them again, REGRET="--truth" makes the dense grids anew.
-regret: .venv/.benched
+regret: $(if $(findstring --peers,$(REGRET)),.venv/.benched,.venv/.installed)
 	$(BIN)/python benchmarks/regret.py $(REGRET)
 
 clean:

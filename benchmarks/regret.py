@@ -159,27 +159,41 @@ def worst(entries: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def report(entries: list[dict[str, Any]]) -> list[str]:
+    """The tables: on the new cases, then on all held-out ones."""
+    new = [entry for entry in entries if cases.is_new(entry["case"])]
+    count, every = len({entry["case"] for entry in new}), len(cases.held_out())
+    first = f"On the {count} cases that no version of `find_lr` had met before they were measured here, {len(SEEDS)} searches each:"
+    older = f"{every - count} of them had been measured once with an earlier version, and stayed because it did not fail on them"
+    second = f"On all {every} held-out cases. {older}: they are the easier ones."
+    third = "Case by case, on validation loss, at a budget of one training:"
+    parts = [[first], table(new), promises(new), [second], table(entries), promises(entries), [third], worst(entries)]
+    return [line for part in parts for line in (*part, "")][:-1]
+
+
 def write(entries: list[dict[str, Any]]) -> None:
     text = DOCS.read_text()
     before, rest = text.split("<!-- regret -->", 1)
     _, after = rest.split("<!-- /regret -->", 1)
-    body = [f"{len(cases.held_out())} cases that no constant was chosen by; {len(SEEDS)} searches each.", "", *table(entries), "",
-            *promises(entries), "", "Case by case, on validation loss, at a budget of one training:", "", *worst(entries)]  # fmt: skip
-    DOCS.write_text(before + "<!-- regret -->\n" + "\n".join(body) + "\n<!-- /regret -->" + after)
+    DOCS.write_text(before + "<!-- regret -->\n" + "\n".join(report(entries)) + "\n<!-- /regret -->" + after)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--truth", action="store_true", help="make the dense grids anew")
     parser.add_argument("--peers", action="store_true", help="run the other packages again")
+    parser.add_argument("--tables", action="store_true", help="only write the tables anew from the results on file")
     asked = parser.parse_args()
+    if asked.tables:
+        write(json.loads(RESULTS.read_text()))
+        return
     truth.truths([*cases.tuning(), *cases.held_out()], anew=asked.truth)
     if asked.peers:
         subprocess.run([sys.executable, "peers.py", "held-out", "peers.json"], cwd=HOME, check=True)
     entries = results()
     RESULTS.write_text(json.dumps(entries, indent=0))
     write(entries)
-    print("\n".join([*table(entries), *promises(entries), *worst(entries)]))
+    print("\n".join(report(entries)))
 
 
 if __name__ == "__main__":

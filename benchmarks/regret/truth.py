@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import zlib
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -166,5 +165,4 @@ def _named(name: str) -> Truth:
 if __name__ == "__main__":
     import cases
 
-    assert zlib
     truths([*cases.tuning(), *cases.held_out()])

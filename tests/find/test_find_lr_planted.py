@@ -129,6 +129,21 @@ def test_the_budget_is_respected(budget):
     )  # and the steps that chose the engine
 
 
+@pytest.mark.parametrize("steps", [60, 70, 80, 120])
+@pytest.mark.parametrize("name", ["digits-linear", "spirals"])
+def test_small_budgets_are_respected_and_answered(name, steps):
+    assert find_lr(problems.load(name), optimizer="sgd", steps=steps).gradients <= steps
+
+
+def test_what_is_wrong_with_a_problem_is_said_as_descend_says_it():
+    digits = problems.load("digits-linear")
+    with pytest.raises(ProblemError, match="The loss must be a scalar"):
+        find_lr(digits.with_(loss=nn.CrossEntropyLoss(reduction="none")), steps=100)
+    for model in (nn.Flatten(), nn.Linear(64, 10).requires_grad_(False)):
+        with pytest.raises(ProblemError, match="no trainable parameter"):
+            find_lr(digits.with_(model=model), steps=100)
+
+
 def test_same_seed_same_answer_and_other_seeds_near():
     one, same, other = (find_lr(problems.load("digits-mlp"), steps=200, seed=seed, engine="vmap") for seed in (3, 3, 4))
     assert one.lr == same.lr

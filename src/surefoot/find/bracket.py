@@ -35,5 +35,7 @@ def edge(test: Trace) -> float:
 
 def still_falling(test: Trace) -> bool:
     """Whether a range test that never lost anything ends before there was anything to lose: at its lowest loss, or with none lower than another."""
+    if not np.isfinite(test["loss"]).all():
+        return False
     fall, noise = fall_and_noise(test["loss"])
     return bool(fall <= 2 * noise or np.nanargmin(test["loss"]) > 0.9 * len(test))

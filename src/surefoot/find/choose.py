@@ -49,7 +49,9 @@ STAND_OFF = {
 }  # what the best rate is multiplied by: its limit may lie lower in the long run
 HORIZON = 0.35  # the best rate falls with the horizon to this power where noise limits it, and not where stability does
 FEWEST = 4  # steps of a trial
-MINIMUM = 60  # gradient evaluations: a range test of 10, six rungs of 4, four longer descents
+MINIMUM = (
+    60  # gradient evaluations: a range test of 10, six rungs of 4, four longer descents of 4, and the steps that choose the engine
+)
 
 
 def find_lr(
@@ -175,12 +177,12 @@ class _Search:
         self.tests: list[Trace] = []
 
     def found(self, low: float, high: float) -> Found:
-        if not repeatable(self.problem, self.trials):
+        top = self._top(low / WIDER, high * WIDER)
+        if self.trials.purse.left >= 2 * MINIMUM and not repeatable(self.problem, self.trials):
             self.trials.repeats = 2
             self.trials.notes.append(
                 "the forward pass gives another loss when repeated, so that each rate was tried twice and averaged"
             )
-        top = self._top(low / WIDER, high * WIDER)
         self.calm = min(self.tests, key=lambda test: float(test["lr"][0]))
         self.start = loss_at_start(self.trials.problem, self.trials.start, self.calm)
         self.noise = noise(self.calm["loss"][: max(5, len(self.calm) // 4)])
@@ -204,7 +206,10 @@ class _Search:
         most = min(self.trials.purse.left, 1.5 * self.steps)
         length = max(FEWEST, int(LADDER_SHARE * most / LADDER / self.trials.repeats))
         ladder = self._rung([top / FACTOR**index for index in range(LADDER)], length, self.seed)
+        kept = (REFINED * FEWEST + 8) * self.trials.repeats  # for the longer descents, and for choosing their engine
         for _ in range(LENGTHENED):
+            if self.trials.purse.left < 2 * length * self.trials.repeats + kept:
+                break
             if (self._unmoved(ladder) and self._near(ladder, TIED)) or min(ladder, key=lambda trial: trial.loss) is not ladder[-1]:
                 break
             ladder += self._rung([ladder[-1].lr / FACTOR, ladder[-1].lr / FACTOR**2], length, self.seed)

@@ -10,9 +10,8 @@ import numpy as np
 from surefoot.find.trials import Trial
 from surefoot.trace import Column, Trace
 
-SIGNIFICANT = 4.0  # standard errors by which the loss must have fallen, on either of two seeds
+SIGNIFICANT = 4.0  # standard errors by which the training loss must have fallen
 ACCELERATED = 1.3  # a loss without a lower bound falls faster and faster, and its gradient grows
-
 FAR = 30.0  # times the loss at the start: negative log-likelihoods go less far below zero in a trial
 LAGS = 0.3  # of what was gained, by which the validation loss may lag behind the training loss
 
@@ -89,7 +88,7 @@ def _without_bound(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial]
 def _at_the_end(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
     as_good = [trial.lr for trial in refined if trial.loss <= best.loss + 0.05 * (start - best.loss)]
     longer = [trial.lr for trial in whole if trial.steps > min(each.steps for each in whole)]
-    if best.lr == min(longer) and max(as_good) < 3 * best.lr:
+    if best.lr == min(longer, default=0.0) and max(as_good) < 3 * best.lr:
         return f"the best rate of the longer descents, {best.lr:.2g}, is also their lowest one; still lower ones may be better. Raise budget"
     if not [trial for trial in whole if trial.lr > best.lr] and np.isfinite(test["loss"]).all():
         return f"the best rate tried, {best.lr:.2g}, is also the highest one; still higher ones may be better. Raise budget"
