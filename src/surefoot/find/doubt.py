@@ -67,7 +67,8 @@ def _within_noise(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial],
     resolution = 4 * float(np.finfo(np.float32).eps) * abs(first)
     if first - last > max(SIGNIFICANT * together, resolution):
         return ""
-    return f"at the best rate tried, {best.lr:.2g}, the loss went from {first:.4g} to {last:.4g}, within the noise of its batches ({together:.2g})"
+    fell = f"at the best rate tried, {best.lr:.2g}, the loss went from {first:.4g} to {last:.4g}"
+    return f"{fell}, within the noise of its batches ({together:.2g}): the descents cannot tell"
 
 
 def _without_bound(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
