@@ -8,6 +8,7 @@ takes the faster. What cannot be walked in one pass is walked one after the othe
 from __future__ import annotations
 
 import functools
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ Engine: TypeAlias = Literal["vmap", "sequential", "processes"]
 ENGINES = ("auto", "vmap", "sequential", "processes")
 SCOUTED = 3  # steps that are walked both ways before the engine is chosen; the first is slower than the rest
 AGREEMENT = 1e-3  # relative: float32 over three steps stays far below, a model that vmap misreads does not
-CLEARLY_SLOWER = 1.5  # a wide margin, so that the same call takes the same engine: their last bits differ
+CLEARLY_SLOWER = 2.0  # a wide margin and a clock that other programs do not move: the same call takes the same engine
 WORTH_PROCESSES = 5.0  # seconds of work: below, starting processes costs more than it saves
 
 
@@ -185,9 +186,9 @@ class _Many:
         seconds: list[float] = []
         with scout.world.entered():
             while scout.ended is None and len(rows) < steps:
-                began = time.perf_counter()
+                began = _clock(scout.device)
                 rows.append(scout.advance())
-                seconds.append(time.perf_counter() - began)
+                seconds.append(_clock(scout.device) - began)
         self.spent += len(rows)
         return scout, rows, min(seconds)
 
@@ -234,9 +235,9 @@ class _Many:
         first, seconds = settings[0] is self.settings[0], []
         with herd.entered():
             while not herd.over:
-                began = time.perf_counter()
+                began = _clock(scout.device)
                 stepped = herd.advance()
-                seconds.append(time.perf_counter() - began)
+                seconds.append(_clock(scout.device) - began)
                 self._count(stepped)
                 if first and len(seconds) == len(rows):
                     _compare(herd.members[0].rows, rows)
@@ -297,6 +298,13 @@ def _compare(batched: Sequence[Row], alone: Sequence[Row]) -> None:
     for one, other in zip(batched, alone, strict=False):
         if abs(one.loss - other.loss) > AGREEMENT * max(abs(one.loss), abs(other.loss), 1e-6):
             raise Unbatchable(f"a batched copy does not walk as it does alone (loss {one.loss:.6g} against {other.loss:.6g})")
+
+
+def _clock(device: torch.device) -> float:
+    """Seconds; on a CPU those that this thread has worked, so that a busy machine does not choose the engine (law 2)."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() if device.type != "cpu" or sys.platform == "win32" else time.thread_time()  # Windows counts it in 16 ms
 
 
 def _is_memory(error: BaseException) -> bool:
