@@ -304,7 +304,9 @@ def _clock(device: torch.device) -> float:
     """Seconds; on a CPU those that this thread has worked, so that a busy machine does not choose the engine (law 2)."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() if device.type != "cpu" or sys.platform == "win32" else time.thread_time()  # Windows counts it in 16 ms
+    return (
+        time.perf_counter() if device.type != "cpu" or sys.platform == "win32" else time.thread_time()
+    )  # Windows counts it in 16 ms
 
 
 def _is_memory(error: BaseException) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,15 @@ import numpy as np
 from surefoot.descent.population import ENGINES
 from surefoot.errors import SettingError
 from surefoot.find.bracket import edge, still_falling
-from surefoot.find.doubt import doubt, noise
+from surefoot.find.doubt import doubt, lags, noise
+from surefoot.find.forecast import forecast
 from surefoot.find.found import Found, FoundBy
 from surefoot.find.progress import searching
 from surefoot.find.range_test import check_rates, range_test
 from surefoot.find.trials import Purse, Trial, Trials, compared_on, loss_at_start, repeatable
 from surefoot.problem import Problem
 from surefoot.run import Run
-from surefoot.trace import Trace
+from surefoot.trace import Column, Trace
 
 RANGE_SHARE, RANGE_STEPS = 0.1, 100  # of the horizon, and at most
 WIDER = 100.0  # how far beyond low and high the range test looks
@@ -35,20 +35,12 @@ RICH = 1.5  # horizons left after the ladder from which on the longer descents a
 REFINED_SHARE = 0.35  # of that for the former
 FINAL, FINAL_SPREAD = 3, 2.0
 REFINED = 4  # longer descents, three at once and one where they point
-TIED = 0.1  # of what the best gained: the ladder is too short to tell such rates apart, and higher ones have more to come
-MIDDLE = 3.0  # times the distance from the best trial to the middle one, if that is less than to the start
 UNMOVED = 0.1  # of what the loss differs from batch to batch: less has not moved
-LOWERED = 0.577  # the longer descents are hung half a step lower: short ones flatter high rates
-AS_GOOD = 0.05  # the same, for the longer descents
-FLAT = 9.0  # rates this far apart that are as good: nothing has been told yet
-STAND_OFF = {
-    "unmoved": 0.35,
-    "flat": 0.5,
-    "near": 0.6,
-    "else": 0.75,
-}  # what the best rate is multiplied by: its limit may lie lower in the long run
-HORIZON = 0.35  # the best rate falls with the horizon to this power where noise limits it, and not where stability does
+HARMLESS = 0.35  # where nothing has moved yet, the answer is this times the highest rate that did no harm
+AS_GOOD = 0.02  # of what was gained: rates with as little more to expect are as good
+NEAR = 0.6  # of the ceiling: the answer stays below
 FEWEST = 4  # steps of a trial
+BEYOND, FINE = 8, 16  # octaves below the lowest trial to read forecasts at, and rates per octave
 MINIMUM = (
     60  # gradient evaluations: a range test of 10, six rungs of 4, four longer descents of 4, and the steps that choose the engine
 )
@@ -132,42 +124,6 @@ def find_lr(
         return _Search(problem, trials, settings, steps, seed).found(low, high)
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """What the longer descents look like, the best among them, and what as good ones there are."""
-
-    best: Trial
-    good: tuple[float, ...]
-    unmoved: bool  # nothing was learnt yet
-    limit: float  # between the last rate that held and the first that did not; infinite where none was lost
-
-    @property
-    def flat(self) -> bool:
-        return self.unmoved or max(self.good) / min(self.good) >= 0.99 * FLAT
-
-    @property
-    def room(self) -> float:
-        """Octaves from the rate chosen to the limit."""
-        return math.log2(self.limit / self.chosen) if math.isfinite(self.limit) else math.inf
-
-    @property
-    def chosen(self) -> float:
-        """The best rate; the highest of those as good where nothing has been told yet, for it gets farthest in the time."""
-        return max(self.good) if self.flat else self.best.lr
-
-    def horizon(self, steps: int, longer: int) -> float:
-        """How much lower the best rate is for a longer horizon; not at all where nothing has been told yet."""
-        return 1.0 if self.flat else _horizon(steps, longer, self.room)
-
-    def stand_off(self) -> float:
-        return STAND_OFF["unmoved" if self.unmoved else "flat" if self.flat else "near" if self.room < 1 else "else"]
-
-
-def _horizon(steps: int, longer: int, room: float) -> float:
-    """How much lower the best rate is for a longer horizon: not at all within an octave of the limit, fully from three octaves on."""
-    return float((steps / longer) ** (HORIZON * min(1.0, max(0.0, (room - 1) / 2))))
-
-
 class _Search:
     """One search for one rate."""
 
@@ -187,19 +143,15 @@ class _Search:
         self.start = loss_at_start(self.trials.problem, self.trials.start, self.calm)
         self.noise = noise(self.calm["loss"][: max(5, len(self.calm) // 4)])
         ladder, length = self._ladder(top)
-        centre = self._centre(ladder)
         rich = self.trials.purse.left > RICH * self.steps
         longer = self._length(REFINED, length, REFINED_SHARE if rich else 1.0)
-        if centre in [trial.lr for trial in ladder]:
-            centre *= _horizon(length, longer, self._room(centre)) * LOWERED
-        refined = self._refined(centre, longer)
-        shape = self._shape(refined)
-        if rich and shape is not None:
-            last = self._length(FINAL, length, 1.0)
-            centre = shape.chosen * shape.horizon(longer, last)
-            final = self._rung([centre * FINAL_SPREAD, centre, centre / FINAL_SPREAD], last, self.seed + 2)
-            return self._answer([*ladder, *refined], final)
-        return self._answer(ladder, refined)
+        refined = self._refined(self._centre(longer), longer)
+        if not rich:
+            return self._answer(ladder, refined)
+        last = self._length(FINAL, length, 1.0)
+        centre = self._centre(last)
+        final = self._rung([centre * FINAL_SPREAD, centre, centre / FINAL_SPREAD], last, self.seed + 2)
+        return self._answer([*ladder, *refined], final)
 
     def _ladder(self, top: float) -> tuple[list[Trial], int]:
         """Short descents below the edge; the ladder is lengthened downwards while its lowest rung is the best."""
@@ -210,7 +162,7 @@ class _Search:
         for _ in range(LENGTHENED):
             if self.trials.purse.left < 2 * length * self.trials.repeats + kept:
                 break
-            if (self._unmoved(ladder) and self._near(ladder, TIED)) or min(ladder, key=lambda trial: trial.loss) is not ladder[-1]:
+            if (self._unmoved() and self._harmless()) or min(ladder, key=lambda trial: trial.loss) is not ladder[-1]:
                 break
             ladder += self._rung([ladder[-1].lr / FACTOR, ladder[-1].lr / FACTOR**2], length, self.seed)
         return ladder, length
@@ -252,29 +204,34 @@ class _Search:
     def _rung(self, rates: Sequence[float], steps: int, seed: int) -> list[Trial]:
         return sorted(self.trials.rung(rates, steps, seed), key=lambda trial: -trial.lr)
 
-    def _centre(self, ladder: Sequence[Trial]) -> float:
-        """The highest rate of the ladder that is about as good as its best."""
-        near = self._near(ladder, TIED)
-        if not near:
-            return ladder[-1].lr / FACTOR
-        return ladder[0].lr * FACTOR / 1.5 if near[0] == ladder[0].lr and not self._unmoved(ladder) else near[0]
-
-    def _unmoved(self, trials: Sequence[Trial]) -> bool:
+    def _unmoved(self) -> bool:
         """Whether nothing has been learnt yet at any rate: less than the loss differs from batch to batch."""
-        return self.start - min(trial.loss for trial in trials) < UNMOVED * self.noise
+        return not self.start - min(trial.loss for trial in self.trials.made) > UNMOVED * self.noise
 
-    def _near(self, trials: Sequence[Trial], share: float) -> list[float]:
-        """The rates that are about as good as the best, from the highest down; where nothing has moved, all that have done no harm.
+    def _harmless(self) -> list[float]:
+        """The rates of the longest trials below any that did harm."""
+        harmful = min((trial.lr for trial in self.trials.made if self._lost(trial)), default=math.inf)
+        longest = max(trial.steps for trial in self.trials.made)
+        return [trial.lr for trial in self.trials.made if trial.lr < harmful and trial.steps == longest]
 
-        About as good: within a share of what the best is better by than the middle one of the trials, or than the start where that is less. (Where
-        the start is very bad, every rate is much better than that.)
-        """
-        best = min(trial.loss for trial in trials)
-        if self._unmoved(trials):
-            return [trial.lr for trial in trials if trial.loss < self.start + UNMOVED * self.noise]
-        middle = float(np.median([trial.loss for trial in trials if math.isfinite(trial.loss)]))
-        room = share * min(self.start - best, MIDDLE * (middle - best))
-        return [trial.lr for trial in trials if trial.loss <= best + room]
+    def _lost(self, trial: Trial) -> bool:
+        return not trial.loss < self.start + UNMOVED * self.noise
+
+    def _expected(self, steps: int) -> tuple[Column, Column]:
+        """Rates, and the excess loss to expect at each after so many steps."""
+        tried = [math.log2(trial.lr) for trial in self.trials.made]
+        rates = 2 ** np.arange(min(tried) - BEYOND, max(tried) + 1, 1 / FINE)
+        longest = max(trial.steps for trial in self.trials.made)
+        best = min((trial for trial in self.trials.made if trial.steps == longest), key=lambda trial: trial.loss)
+        over_fits = best.loss < self.start and lags(self.calm, best, self.start, self.steps)
+        return rates, forecast(self.trials.made, self.start, steps, rates, self.start + UNMOVED * self.noise, over_fits)
+
+    def _centre(self, steps: int) -> float:
+        """Where to hang descents of so many steps."""
+        if self._unmoved():
+            return max(self._harmless(), default=min(trial.lr for trial in self.trials.made) / FACTOR)
+        rates, expected = self._expected(steps)
+        return float(rates[expected.argmin()])
 
     def _refined(self, centre: float, steps: int) -> list[Trial]:
         """Three rates around the centre, then one more: beyond the best where it is at the end, else between it and its better neighbour."""
@@ -290,101 +247,55 @@ class _Search:
             return refined[-1].lr / FACTOR**2
         at = int(np.argmin([trial.loss for trial in refined]))
         if at == 0:
-            above = self._limit(refined[0].lr)
-            return refined[0].lr * (SPREAD if above > 2.5 * refined[0].lr else 1.6)
+            lost = min((trial.lr for trial in self.trials.made if trial.lr > refined[0].lr and self._lost(trial)), default=math.inf)
+            return refined[0].lr * (SPREAD if lost > 4 * refined[0].lr else 1.6)
         if at == len(refined) - 1:
             return refined[-1].lr / SPREAD
         better = at - 1 if refined[at - 1].loss < refined[at + 1].loss else at + 1
         return math.sqrt(refined[at].lr * refined[better].lr)
 
-    def _room(self, rate: float) -> float:
-        """Octaves from a rate to the limit."""
-        limit = self._limit(rate)
-        return math.log2(limit / rate) if math.isfinite(limit) else math.inf
-
-    def _lost(self, trial: Trial) -> bool:
-        return not trial.loss < self.start + UNMOVED * self.noise
-
-    def _limit(self, rate: float) -> float:
-        """Between the last rate that held and the first above ``rate`` that did not."""
-        lost = [trial.lr for trial in self.trials.made if trial.lr > rate and self._lost(trial)]
-        if not lost:
-            return math.inf
-        held = [trial.lr for trial in self.trials.made if trial.lr < min(lost) and not self._lost(trial)]
-        return math.sqrt(min(lost) * max(held, default=rate))
-
-    def _shape(self, trials: Sequence[Trial]) -> _Shape | None:
-        good = tuple(self._near(trials, AS_GOOD))
-        if not good:
-            return None
-        best = min((trial for trial in trials if trial.lr in good), key=lambda trial: trial.loss)
-        shape = _Shape(best, good, self._unmoved(trials), math.inf)
-        return _Shape(best, good, shape.unmoved, self._limit(shape.chosen))
-
     def _answer(self, ladder: Sequence[Trial], refined: Sequence[Trial]) -> Found:
-        shape = self._shape(refined)
-        if shape is None:
-            lowest = min(trial.lr for trial in self.trials.made)
-            return self._told(lowest / FACTOR, lowest / FACTOR, lowest, None, ladder, refined)
-        moved = shape.stand_off() * shape.horizon(shape.best.steps, self.steps)
-        if shape.best.lr == min(trial.lr for trial in refined) and not shape.flat:
-            moved /= math.sqrt(SPREAD)  # the best was the lowest: it lies lower still
-        enough = self._saturated(refined, shape)
-        lr = min(shape.chosen * moved, enough)
-        ceiling = self._ceiling(shape)
+        if self._unmoved():
+            harmless = self._harmless()
+            highest = max(harmless, default=min(trial.lr for trial in self.trials.made) / FACTOR)
+            lr, low, high = HARMLESS * highest, HARMLESS * min(harmless, default=highest), highest
+        else:
+            rates, expected = self._expected(self.steps)
+            good = rates[expected <= expected.min() + AS_GOOD]
+            lr, low, high = float(rates[expected.argmin()]), float(good.min()), float(good.max())
+        ceiling = self._ceiling(lr)
         if ceiling is not None:
-            lr = min(lr, STAND_OFF["near"] * ceiling)
-        # half a step of the grid to either side, upwards without the stand-off: what was not tried was not told apart
-        low, high = min(lr, min(shape.good) * moved) / math.sqrt(SPREAD), max(lr, max(shape.good)) * math.sqrt(SPREAD)
-        return self._told(
-            lr, low, high if ceiling is None else min(high, max(lr, ceiling / math.sqrt(2))), ceiling, ladder, refined
-        )
+            lr, high = min(lr, NEAR * ceiling), min(high, ceiling / math.sqrt(2))
+        # half a step of the trials to either side: what was not tried was not told apart
+        return self._told(lr, min(lr, low / SPREAD**0.5), max(lr, high * SPREAD**0.5), ceiling, ladder, refined)
 
-    def _saturated(self, refined: Sequence[Trial], shape: _Shape) -> float:
-        """The rate that gets as far in the whole training as the lowest as-good rate did in its trial, where going farther only over-fits.
-
-        Over-fitting: at higher rates the training loss is lower by 15 % of what had been gained, and the validation loss is not.
-        """
-        if self.trials.problem.validation is None or shape.unmoved:
-            return math.inf
-        gain = self.start - shape.best.loss
-        lowest = min((trial for trial in refined if trial.loss <= shape.best.loss + TIED * gain), key=lambda trial: trial.lr)
-        begin = float(np.mean(self.calm["loss"][:5]))
-        learnt = begin - lowest.training
-        if learnt <= 0:
-            return math.inf
-        for trial in refined:
-            more = (lowest.training - trial.training) / learnt
-            if (
-                trial.lr >= 1.5 * lowest.lr
-                and not self._lost(trial)
-                and more > 0.15
-                and lowest.loss - trial.loss < 0.25 * more * gain
-            ):
-                return lowest.lr * lowest.steps / self.steps
-        return math.inf
-
-    def _ceiling(self, shape: _Shape) -> float | None:
+    def _ceiling(self, chosen: float) -> float | None:
         """The smallest rate that diverged, looked for between what held and what did not."""
         blown = [float(self.tests[-1]["lr"][-1])] if not np.isfinite(self.tests[-1]["loss"][-1]) else []
 
         def diverged() -> list[float]:
-            return [*blown, *(trial.lr for trial in self.trials.made if trial.lr > shape.best.lr and trial.diverged)]
+            return [*blown, *(trial.lr for trial in self.trials.made if trial.lr > chosen and trial.diverged)]
 
         above = min(diverged(), default=None)
         if above is None:
             return None
-        held = max(trial.lr for trial in self.trials.made if trial.lr < above and not trial.diverged)
+        held = max(
+            (trial.lr for trial in self.trials.made if trial.lr < above and not trial.diverged), default=min(chosen, above / FACTOR)
+        )
         ratio = above / held
         length = self.trials.purse.left // (2 * self.trials.repeats) - 2
         if ratio > 2 and length >= FEWEST:
-            self._rung([held * ratio ** (1 / 3), held * ratio ** (2 / 3)], min(length, shape.best.steps), self.seed + 1)
+            self._rung(
+                [held * ratio ** (1 / 3), held * ratio ** (2 / 3)],
+                min(length, max(trial.steps for trial in self.trials.made)),
+                self.seed + 1,
+            )
         return min(diverged())
 
     def _told(
         self, lr: float, low: float, high: float, ceiling: float | None, ladder: Sequence[Trial], refined: Sequence[Trial]
     ) -> Found:  # fmt: skip
-        confident, reason = doubt(self.calm, ladder, refined, self.start)
+        confident, reason = doubt(self.calm, ladder, refined, self.start, self.steps)
         best = min(refined, key=lambda trial: trial.loss)
         moved = (
             f"the answer is {lr / best.lr:.2g} times that: a training is longer than a trial, and too high costs more than too low"

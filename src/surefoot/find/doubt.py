@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -14,9 +15,11 @@ SIGNIFICANT = 4.0  # standard errors by which the training loss must have fallen
 ACCELERATED = 1.3  # a loss without a lower bound falls faster and faster, and its gradient grows
 FAR = 30.0  # times the loss at the start: negative log-likelihoods go less far below zero in a trial
 LAGS = 0.3  # of what was gained, by which the validation loss may lag behind the training loss
+LAGS_LATER = 0.1  # the same, where the training will see every sample often
+OFTEN = 20  # passes over the data
 
 
-def doubt(test: Trace, ladder: Sequence[Trial], refined: Sequence[Trial], start: float) -> tuple[bool, str]:
+def doubt(test: Trace, ladder: Sequence[Trial], refined: Sequence[Trial], start: float, steps: int) -> tuple[bool, str]:
     """Whether the trials allow an answer, and the reason why or why not.
 
     Args:
@@ -24,10 +27,11 @@ def doubt(test: Trace, ladder: Sequence[Trial], refined: Sequence[Trial], start:
         ladder: the short descents.
         refined: the longer ones, on another seed.
         start: the loss, of the kind that decides, before anything moved.
+        steps: the length of the training.
     """
     best = min(refined, key=lambda trial: trial.loss)
     whole = [*ladder, *refined]
-    for check in (_all_lost, _never_better, _within_noise, _without_bound, _at_the_end, _over_fits):
+    for check in (_all_lost, _never_better, _within_noise, _without_bound, _at_the_end, functools.partial(_over_fits, steps)):
         reason = check(test, whole, refined, best, start)
         if reason:
             return False, reason
@@ -96,16 +100,22 @@ def _at_the_end(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], b
     return ""
 
 
-def _over_fits(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
+def _over_fits(steps: int, test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:
     """Where the validation loss has stopped following, what is best depends on the length of the training more than trials can tell."""
-    began = start - float(np.mean(test["loss"][:5]))
-    lag = best.loss - best.training
-    if min(lag, lag - began) <= LAGS * (start - best.loss):
+    if not lags(test, best, start, steps):
         return ""
     return (
         f"over-fits: after {best.steps} steps at {best.lr:.2g} the validation loss is {best.loss:.4g} and the training loss "
         f"{best.training:.4g}; in a longer training lower rates may be better. Raise budget, or stop early"
     )
+
+
+def lags(test: Trace, trial: Trial, start: float, steps: int) -> bool:
+    """Whether the validation loss lags behind the training loss: the less is needed the more often the training will see each sample."""
+    began = start - float(np.mean(test["loss"][:5]))
+    lag = trial.loss - trial.training
+    passes = float(trial.trace["epoch"][-1] - trial.trace["epoch"][0]) * steps / len(trial.trace) if len(trial.trace) else 0.0
+    return min(lag, lag - began) > (LAGS_LATER if passes > OFTEN else LAGS) * (start - trial.loss)
 
 
 def noise(losses: Column) -> float:

@@ -50,12 +50,13 @@ class Trial:
 
     @property
     def diverged(self) -> bool:
-        """Whether it overflowed, or its loss rose from third to third of its rows, above where it began."""
+        """Whether it overflowed, or its loss rose from third to third of its rows, above where it began by more than the first rows differ."""
         if not math.isfinite(self.loss):
             return True
         rows = self.trace["loss"]
         first, second, third = (float(np.mean(part)) for part in np.array_split(rows, 3))
-        return first < second < third and third > float(np.max(rows[: max(1, len(rows) // 6)]))
+        early = rows[: max(2, len(rows) // 6)]
+        return first < second < third and third > float(2 * np.max(early) - np.min(early))
 
 
 @dataclass
