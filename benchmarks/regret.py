@@ -163,11 +163,20 @@ def report(entries: list[dict[str, Any]]) -> list[str]:
     """The tables: on the new cases, then on all held-out ones."""
     new = [entry for entry in entries if cases.is_new(entry["case"])]
     count, every = len({entry["case"] for entry in new}), len(cases.held_out())
-    first = f"On the {count} cases that no version of `find_lr` had met before they were measured here, {len(SEEDS)} searches each:"
-    older = f"{every - count} of them had been measured once with an earlier version, and stayed because it did not fail on them"
-    second = f"On all {every} held-out cases. {older}: they are the easier ones."
+    first = f"On the {count} cases that were neither chosen nor dropped nor tuned on by what they gave, {len(SEEDS)} searches each:"
+    fresh = [entry for entry in entries if cases.is_fresh(entry["case"])]
+    told = [
+        f"{finder.removeprefix('surefoot, ')} {np.mean([e['validation'] for e in fresh if e['finder'] == finder]):.3f}"
+        for finder in ORDER[:2]
+    ]
+    alone = (f"On the {len({entry['case'] for entry in fresh})} of them that no version of `find_lr` had met before they were measured here, mean "
+             f"validation regret: {', '.join(told)}.")  # fmt: skip
+    easier = (
+        f"{every - count} of them stayed because the first version of `find_lr` did not fail on them: they are the easier ones."
+    )
+    second = f"On all {every} held-out cases. {easier}"
     third = "Case by case, on validation loss, at a budget of one training:"
-    parts = [[first], table(new), promises(new), [second], table(entries), promises(entries), [third], worst(entries)]
+    parts = [[first], table(new), promises(new), [alone], [second], table(entries), promises(entries), [third], worst(entries)]
     return [line for part in parts for line in (*part, "")][:-1]
 
 
