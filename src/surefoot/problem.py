@@ -197,6 +197,24 @@ class Problem:
         return f"{self.name or type(self.model).__name__}: {weights:,} weights"
 
 
+class LossOf(nn.Module):
+    """A problem's loss as a module, so that its model can be called with other weights in their place (``torch.func.functional_call``).
+
+    Example:
+        >>> bowl = Problem.of(lambda x: (x**2).sum(), start=[3.0, 4.0])
+        >>> torch.func.functional_call(LossOf(bowl, bowl.model), {"model.x": torch.tensor([0.0, 2.0])}, ((),)).item()
+        4.0
+    """
+
+    def __init__(self, problem: Problem, model: nn.Module) -> None:
+        super().__init__()
+        self.problem, self.model = problem, model
+
+    def forward(self, batch: Any) -> Tensor:
+        """The loss of the model on a batch."""
+        return self.problem.loss_on(self.model, batch)
+
+
 def is_pair(data: Any) -> TypeGuard[Sequence[Any]]:
     """Whether ``data`` is ``(inputs, targets)``: two tensors or arrays, not a list of two batches."""
     return isinstance(data, tuple | list) and len(data) == 2 and all(_is_array(part) for part in data)

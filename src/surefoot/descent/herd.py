@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.utils import _pytree as pytree
 
@@ -26,7 +26,7 @@ from surefoot.descent.stacked import Unbatchable, Weights, slots, stepper
 from surefoot.descent.stop import StopRule
 from surefoot.descent.validate import evaluating
 from surefoot.descent.walk import Walk, stream
-from surefoot.problem import Problem
+from surefoot.problem import LossOf, Problem
 from surefoot.run import Ended, Path, Run
 from surefoot.trace import Row, Trace
 
@@ -81,7 +81,7 @@ class Herd:
 
     def _stack(self, settings: Sequence[Settings], scout: Walk) -> None:
         walk, copies = self.walk, len(settings)
-        self.loss = _Loss(self.problem, walk.model)
+        self.loss = LossOf(self.problem, walk.model)
         unused = {name for name, p in scout.model.named_parameters() if p.requires_grad and p.grad is None}
         self._resting = math.hypot(*(float(walk.model.get_parameter(name).detach().norm()) for name in unused))
         self.weights = Weights(walk.model, slots(walk.model, walk.optimizer, unused), copies)
@@ -284,17 +284,6 @@ class Herd:
         config = member.settings.described(self.problem, self.walk.steps, self.walk.device, self.walk.dtype)
         assert member.ended is not None
         return Run(trace, weights, Path(np.array([member.end["step"]]), end), member.ended, config, member.end)
-
-
-class _Loss(nn.Module):
-    """The problem's loss as a module, so that the weights in it can be called with others in their place."""
-
-    def __init__(self, problem: Problem, model: nn.Module) -> None:
-        super().__init__()
-        self.problem, self.model = problem, model
-
-    def forward(self, batch: Any) -> Tensor:
-        return self.problem.loss_on(self.model, batch)
 
 
 def _check(walk: Walk) -> None:

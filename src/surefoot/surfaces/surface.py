@@ -1,0 +1,259 @@
+"""What does the loss look like around a descent?  problem + runs -> Surface: the loss on a line or plane, and the paths over it.
+
+A picture of a surface can lie in two ways: the path is not in the plane, and the loss under the path is not that on it. Both are measured for
+every point of every path, and carried along with the numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surefoot.errors import SettingError
+from surefoot.problem import Problem
+from surefoot.run import Run
+from surefoot.surfaces.grid import MEMORY, Rows
+from surefoot.surfaces.planes import BY_CHANCE, Plane, axes, principal, random, through
+from surefoot.trace import Column
+
+PLANES = ("auto", "axes", "path", "ends", "random")
+SHOWN = 2000  # training samples at most, where nothing else is asked for
+MARGIN = 0.25  # of the width of what is shown, on each side of it
+POINTS = 300  # of a path that are shown at most
+NEAR = 10.0  # times what the paths gained, above where they started: points with a higher loss do not widen the picture
+MOST = 2001  # grid points along an axis
+
+
+@dataclass(frozen=True)
+class PathOn:
+    """A descent seen on a line or plane.
+
+    Attributes:
+        steps: (points,) updates made at each point.
+        coordinates: (points, 1 or 2) of the nearest points of the plane.
+        loss: (points,) on the path itself, over the data of the surface.
+        under: (points,) of the plane at those coordinates.
+        distance: (points,) from the path to the plane, in the norm of the weights.
+        explained: share of the path's variance along the plane; NaN for a path that does not move.
+    """
+
+    steps: Column
+    coordinates: Column
+    loss: Column
+    under: Column
+    distance: Column
+    explained: float
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The loss on a line or a plane through the weights, and the descents over it.
+
+    Attributes:
+        axes: one or two rising 1-D arrays of coordinates; the second is the vertical one.
+        loss: (n,) or (ny, nx), float64; NaN and infinite where the loss is.
+        paths: one per run.
+        explained: the share of the variance of all paths along the plane; NaN without paths. A random walk shows `by_chance`.
+        by_chance: that share for a random walk of many steps in many dimensions, in principal directions.
+        plane: where in the weights this is.
+        samples: how many samples the loss is the mean over.
+        exact: whether this is all there is: a problem of one or two weights.
+        note: what is to be said about it.
+        seconds: wall time spent.
+
+    Example:
+        >>> from surefoot import descend
+        >>> bowl = Problem.of(lambda x: (x * x * x.new_tensor([1.0, 4.0])).sum(), start=[2.0, 1.0], name="bowl")
+        >>> surface = landscape(bowl, [descend(bowl, lr=0.1, steps=20)], resolution=21)
+        >>> surface.loss.shape, surface.exact, float(surface.paths[0].distance.max())
+        ((21, 21), True, 0.0)
+    """
+
+    axes: tuple[Column, ...]
+    loss: Column
+    paths: tuple[PathOn, ...]
+    explained: float
+    by_chance: float
+    plane: Plane
+    samples: int
+    exact: bool
+    note: str
+    seconds: float
+
+    def __str__(self) -> str:
+        finite = self.loss[np.isfinite(self.loss)]
+        shape = " x ".join(str(len(axis)) for axis in self.axes)
+        span = f"loss {finite.min():.4g} to {finite.max():.4g}" if len(finite) else "the loss is finite nowhere"
+        lines = [f"{shape} points ({self.plane.kind}), {span}, over {self.samples:,} samples"]
+        lines += [f"{self.loss.size - len(finite):,} points have no finite loss"] if len(finite) < self.loss.size else []
+        if self.exact:
+            lines.append("exact: these are all the weights there are")
+        elif self.paths:
+            lines.append(f"holds {self.explained:.0%} of the motion of the path (a random walk shows {self.by_chance:.0%})")
+            far = max(float(path.distance.max()) for path in self.paths)
+            off = max((float(np.nanmax(np.abs(path.under - path.loss))) for path in self.paths), default=0.0)
+            lines.append(f"the path is up to {far:.3g} away from it, and its loss differs by up to {off:.3g} from that under it")
+        return "\n".join([*lines, *([self.note] if self.note else [])])
+
+
+def landscape(
+    problem: Problem,
+    runs: Run | Sequence[Run] = (),
+    *,
+    plane: str = "auto",
+    resolution: int = 51,
+    extent: Sequence[float] | None = None,
+    data: str | int = SHOWN,
+    seed: int = 0,
+    memory_limit: int = MEMORY,
+    seen: Callable[[int], None] | None = None,
+) -> Surface:
+    """The loss around descents: all of it for one or two weights, else on the plane that shows most of the paths.
+
+    Args:
+        problem: what is shown; its model stays bitwise as it is.
+        runs: one run, or several from one start that race on one surface.
+        plane: ``"axes"``: the weights themselves, where there are one or two; ``"path"``: the principal directions of the paths; ``"ends"``: through
+            the ends of two runs and the end of a third or their start; ``"random"``: filter-normalised directions; ``"auto"``: the first of
+            axes, path and random that there is.
+        resolution: grid points along each axis, 2 to 2001; one more than an even number has the middle on the grid.
+        extent: ``(low, high)`` or ``(low, high, low of the second axis, high of it)`` in coordinates of the plane; None: what shows the paths.
+        data: ``"train"``, ``"validation"``, or a number of training samples.
+        seed: draws the samples and the random directions.
+        memory_limit: bytes that a batched pass may take.
+        seen: called after each batched pass with the number of points that it took.
+
+    Returns:
+        `Surface`.
+
+    Raises:
+        SettingError: a setting makes no sense, the runs are of another problem, or their paths do not span a plane.
+
+    Example:
+        >>> from surefoot import problems
+        >>> surface = landscape(problems.load("line"), resolution=11)
+        >>> surface.loss.shape, surface.exact
+        ((11, 11), True)
+    """
+    began = time.perf_counter()
+    if plane not in PLANES:
+        raise SettingError(f"plane must be one of {', '.join(PLANES)}, got {plane!r}.")
+    if isinstance(resolution, bool) or not isinstance(resolution, int) or not 2 <= resolution <= MOST:
+        raise SettingError(
+            f"resolution must be an int from 2 to {MOST}, got {resolution!r}: {MOST} x {MOST} are four million points."
+        )
+    many = [runs] if isinstance(runs, Run) else list(runs)
+    rows = Rows(problem, data, seed, memory_limit)
+    paths = [_path(run, rows, index) for index, run in enumerate(many)]
+    losses = [rows.losses(_cut(points), len(points)) for _, points in paths]
+    near = [points[torch.from_numpy(_near(loss, losses))] for (_, points), loss in zip(paths, losses, strict=True)]
+    shown = _plane(plane, rows, near, seed)
+    coordinates = [shown.coordinates(points).numpy() for points in near]
+    lines = _lines(shown, coordinates, problem, extent, resolution)
+    grid = np.stack(np.meshgrid(*lines), -1).reshape(-1, len(lines))
+    at = torch.from_numpy(grid)
+    loss = rows.losses(lambda first, last: shown.rows(at[first:last]), len(grid), seen or (lambda count: None))
+    moved = torch.cat(near) if paths else None
+    return Surface(
+        axes=lines,
+        loss=loss.reshape([len(line) for line in reversed(lines)]),
+        paths=tuple(_on(shown, rows, *path, loss) for path, loss in zip(paths, losses, strict=True)),
+        explained=shown.explained(moved) if moved is not None else math.nan,
+        by_chance=BY_CHANCE[len(lines)],
+        plane=shown,
+        samples=rows.count,
+        exact=shown.kind == "axes",
+        note="; ".join(filter(None, [rows.note, "batch normalisation: statistics of the data shown" if rows.normalised else ""])),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _path(run: Run, rows: Rows, index: int) -> tuple[Column, Tensor]:
+    """The points of a run that are shown: the last one and evenly spread ones, with finite weights."""
+    if run.path.weights.shape[1] != rows.size:
+        raise SettingError(
+            f"Run {index} has {run.path.weights.shape[1]:,} weights, the problem {rows.size:,}: it is of another problem."
+        )
+    kept = np.unique(np.linspace(0, len(run.path) - 1, min(POINTS, len(run.path))).round().astype(int))
+    points = run.path.weights[torch.from_numpy(kept)].to(rows.dtype)
+    finite = torch.isfinite(points).all(1)
+    return np.asarray(run.path.steps)[kept][finite.numpy()], points[finite]
+
+
+def _plane(plane: str, rows: Rows, paths: Sequence[Tensor], seed: int) -> Plane:
+    start = rows.start().cpu()
+    if plane == "axes" or (plane == "auto" and rows.size <= 2):
+        if rows.size > 2:
+            raise SettingError(
+                f'plane="axes" needs one or two weights, the problem has {rows.size:,}. Give plane="path" or "random".'
+            )
+        return axes(start, _names(rows))
+    if plane == "path" or (plane == "auto" and paths):
+        if not paths:
+            raise SettingError('plane="path" needs a run: landscape(problem, [descend(problem, ...)]).')
+        return principal(paths)
+    if plane == "ends":
+        if len(paths) < 2:
+            raise SettingError('plane="ends" needs two runs, for a line between their ends and their start beside it.')
+        return through([paths[0][-1], paths[1][-1], paths[2][-1] if len(paths) > 2 else paths[0][0]])
+    return random(start, rows.parameters, seed)
+
+
+def _names(rows: Rows) -> tuple[str, ...]:
+    """What the one or two weights are called."""
+    return tuple(
+        name if shape.numel() == 1 else f"{name}[{index}]"
+        for name, shape in rows.parameters.items()
+        for index in range(shape.numel())
+    )
+
+
+def _lines(
+    plane: Plane, coordinates: Sequence[Column], problem: Problem, extent: Sequence[float] | None, resolution: int
+) -> tuple[Column, ...]:
+    """The coordinates along each axis."""
+    dimensions = len(plane.directions)
+    if extent is not None:
+        bounds = [float(value) for value in extent]
+        if len(bounds) != 2 * dimensions or not all(map(math.isfinite, bounds)) or not all(np.diff(bounds)[::2] > 0):
+            wanted = "low, high" if dimensions == 1 else "low, high, low of the second axis, high of it"
+            raise SettingError(f"extent must be ({wanted}), each low below its high, got {tuple(extent)!r}.")
+        return tuple(np.linspace(bounds[2 * axis], bounds[2 * axis + 1], resolution) for axis in range(dimensions))
+    known: list[Any] = list(coordinates)
+    if plane.kind == "axes":
+        start = torch.cat([p.detach().reshape(-1) for p in problem.model.parameters() if p.requires_grad]).double().cpu().numpy()
+        minima = problem.answer.minima if problem.answer is not None else ()
+        known += [start[None], np.array(minima, dtype=float).reshape(-1, dimensions)]
+    elif not known:
+        known = [np.array([[-1.0] * dimensions, [1.0] * dimensions]) / (1 + 2 * MARGIN)]
+    points = np.concatenate(known)
+    lows, highs = points.min(0), points.max(0)
+    widths = highs - lows
+    widths = np.where(widths > 0, widths, widths.max() if widths.max() > 0 else 2 * np.maximum(1, np.abs(lows)))
+    middles = (lows + highs) / 2
+    half = (0.5 + MARGIN) * widths
+    return tuple(np.linspace(middle - width, middle + width, resolution) for middle, width in zip(middles, half, strict=True))
+
+
+def _near(loss: Column, losses: Sequence[Column]) -> Column:
+    """Which points of a path belong in the picture: where it diverges, its last ones lie beyond all that can be seen."""
+    start, best = max(each[0] for each in losses), min(np.nanmin(each) for each in losses)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(loss <= start + NEAR * (start - best))
+
+
+def _cut(rows: Tensor) -> Callable[[int, int], Tensor]:
+    return lambda first, last: rows[first:last]
+
+
+def _on(plane: Plane, rows: Rows, steps: Column, points: Tensor, loss: Column) -> PathOn:
+    at = plane.coordinates(points)
+    under = rows.losses(lambda first, last: plane.rows(at[first:last]), len(points))
+    return PathOn(steps, at.numpy(), loss, under, plane.distance(points).numpy(), plane.explained(points))
