@@ -20,6 +20,7 @@ from surefoot.errors import SettingError
 from surefoot.problem import Problem
 from surefoot.run import Run
 from surefoot.surfaces.grid import MEMORY, Rows
+from surefoot.surfaces.minima import Minimum, minima
 from surefoot.surfaces.planes import BY_CHANCE, Plane, axes, principal, random, through
 from surefoot.trace import Column
 
@@ -64,6 +65,7 @@ class Surface:
         by_chance: that share for a random walk of many steps in many dimensions, in principal directions.
         plane: where in the weights this is.
         samples: how many samples the loss is the mean over.
+        minima: the local minima inside, the lowest first; empty where this is a slice.
         exact: whether this is all there is: a problem of one or two weights.
         note: what is to be said about it.
         seconds: wall time spent.
@@ -83,6 +85,7 @@ class Surface:
     by_chance: float
     plane: Plane
     samples: int
+    minima: tuple[Minimum, ...]
     exact: bool
     note: str
     seconds: float
@@ -95,6 +98,10 @@ class Surface:
         lines += [f"{self.loss.size - len(finite):,} points have no finite loss"] if len(finite) < self.loss.size else []
         if self.exact:
             lines.append("exact: these are all the weights there are")
+            lines += [
+                f"minimum at {', '.join(format(x, '.4g') for x in each.point)}: loss {each.loss:.4g}" for each in self.minima[:5]
+            ]
+            lines += [f"and {len(self.minima) - 5} more, higher ones"] if len(self.minima) > 5 else []
         elif self.paths:
             lines.append(f"holds {self.explained:.0%} of the motion of the path (a random walk shows {self.by_chance:.0%})")
             far = max(float(path.distance.max()) for path in self.paths)
@@ -160,15 +167,17 @@ def landscape(
     grid = np.stack(np.meshgrid(*lines), -1).reshape(-1, len(lines))
     at = torch.from_numpy(grid)
     loss = rows.losses(lambda first, last: shown.rows(at[first:last]), len(grid), seen or (lambda count: None))
+    height = loss.reshape([len(line) for line in reversed(lines)])
     moved = torch.cat(near) if paths else None
     return Surface(
         axes=lines,
-        loss=loss.reshape([len(line) for line in reversed(lines)]),
+        loss=height,
         paths=tuple(_on(shown, rows, *path, loss) for path, loss in zip(paths, losses, strict=True)),
         explained=shown.explained(moved) if moved is not None else math.nan,
         by_chance=BY_CHANCE[len(lines)],
         plane=shown,
         samples=rows.count,
+        minima=minima(problem, lines, height, data, seed) if shown.kind == "axes" else (),
         exact=shown.kind == "axes",
         note="; ".join(filter(None, [rows.note, "batch normalisation: statistics of the data shown" if rows.normalised else ""])),
         seconds=time.perf_counter() - began,
