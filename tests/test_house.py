@@ -11,7 +11,20 @@ import surefoot
 
 SOURCE = Path(surefoot.__file__).parent
 # values <- descent <- questions <- figures <- faces; a module may import its own rank and lower ones.
-RANK = {"errors": 0, "trace": 0, "problem": 0, "run": 0, "store": 0, "problems": 1, "descent": 1, "find": 2, "surfaces": 2, "figures": 3, "cli": 4}
+RANK = {
+    "errors": 0,
+    "trace": 0,
+    "problem": 0,
+    "run": 0,
+    "store": 0,
+    "problems": 1,
+    "descent": 1,
+    "find": 2,
+    "curvature": 2,
+    "surfaces": 2,
+    "figures": 3,
+    "cli": 4,
+}
 LAZY = {"cli", "__init__"}  # may import inside functions: `surefoot --help` must not load torch
 
 PUBLIC = [

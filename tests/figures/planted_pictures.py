@@ -8,6 +8,9 @@ import torch
 from surefoot.find.found import Found
 from surefoot.problem import Problem
 from surefoot.run import Path, Run
+from surefoot.surfaces.minima import Minimum
+from surefoot.surfaces.planes import Plane
+from surefoot.surfaces.surface import PathOn, Surface
 from surefoot.trace import Trace
 
 
@@ -82,6 +85,20 @@ def rates_apart(steps=50):
 
 
 # Every row of the table of pictures, each with a value that has it: (answer, kind, problem).
+def surface(dimensions=2, resolution=21):
+    """A parabola that is infinite in a corner, its minimum at 1 in every direction, and a path that walks towards it."""
+    axes = (np.linspace(-1, 2, resolution),) * dimensions
+    grid = np.meshgrid(*axes)
+    loss = sum((coordinate - 1) ** 2 for coordinate in grid)
+    loss[(slice(0, 2),) * dimensions] = np.inf
+    steps = np.arange(5)
+    on = 1 - np.stack([0.5**steps] * dimensions, 1)
+    losses = ((on - 1) ** 2).sum(1)
+    plane = Plane(torch.zeros(dimensions), torch.eye(dimensions), "axes", ("w", "b")[:dimensions])
+    path = PathOn(steps, on, losses, losses, np.zeros(5), 1.0)
+    return Surface(axes, loss, (path,), 1.0, 0.76, plane, 100, (Minimum((1.0,) * dimensions, 0.0),), True, "", 0.1)
+
+
 EVERY_PICTURE = {
     "trace-loss": (trace(noisy(300)), "loss", None),
     "trace-rate": (range_test(noise=0.02, highest=1e4), "rate", None),
@@ -89,6 +106,8 @@ EVERY_PICTURE = {
     "run-fit": (line_run(), "fit", line_problem()),
     "found-rate": (found(), "rate", None),
     "found-map": (found(), "map", None),
+    "surface-curve": (surface(1), "landscape", None),
+    "surface-plane": (surface(2), "landscape", None),
     "list-loss": ([run(noisy(60, seed), optimizer=name) for seed, name in enumerate(("sgd", "adam"))], "loss", None),
     "list-map": (rates_apart(), "map", None),
 }

@@ -140,11 +140,12 @@ def _span(ax: Axes, layer: Span, depth: float) -> None:
 
 def _heat(ax: Axes, layer: Heat, depth: float) -> None:
     norm = (LogNorm if layer.scale == "log" else Normalize)(*layer.limits, clip=True)
-    mesh = ax.pcolormesh(edges(layer.x), edges(layer.y), np.ma.masked_invalid(layer.values), norm=norm, cmap=MAP, zorder=depth)
+    x, y = edges(layer.x, ax.get_xscale()), edges(layer.y, ax.get_yscale())  # type: ignore[arg-type]
+    mesh = ax.pcolormesh(x, y, np.ma.masked_invalid(layer.values), norm=norm, cmap=MAP, zorder=depth)
     bar = ax.figure.colorbar(mesh, ax=ax, label=layer.label)
     _ticks(bar.ax.yaxis, layer.scale)
     lost = np.ma.masked_equal(layer.diverged, False)
-    ax.pcolormesh(edges(layer.x), edges(layer.y), lost, cmap=ListedColormap([HEX["grey"]]), alpha=0.25, linewidth=0, zorder=depth)
+    ax.pcolormesh(x, y, lost, cmap=ListedColormap([HEX["grey"]]), alpha=0.25, linewidth=0, zorder=depth)
     rows, columns = np.nonzero(layer.diverged)
     ax.scatter(
         layer.x[columns],

@@ -108,17 +108,19 @@ def tick_labels(positions: Sequence[float]) -> list[str]:
     return next((labels for labels in attempts if len(set(labels)) == len(positions)), [repr(position) for position in positions])
 
 
-def edges(centres: Column) -> Column:
-    """(n + 1,) the edges of cells around n rising centres on a logarithmic axis.
+def edges(centres: Column, scale: Scale = "log") -> Column:
+    """(n + 1,) the edges of cells around n rising centres on an axis of that scale.
 
-    >>> edges(np.array([0.01, 1.0])).round(6).tolist()
-    [0.001, 0.1, 10.0]
+    >>> edges(np.array([0.01, 1.0])).round(6).tolist(), edges(np.array([-1.0, 1.0]), "linear").tolist()
+    ([0.001, 0.1, 10.0], [-2.0, 0.0, 2.0])
     """
-    logs = np.log10(centres)
-    if len(logs) == 1:
-        return np.asarray(10 ** (logs[0] + np.array([-0.5, 0.5])))
-    middle = (logs[1:] + logs[:-1]) / 2
-    return np.asarray(10 ** np.concatenate([[2 * logs[0] - middle[0]], middle, [2 * logs[-1] - middle[-1]]]))
+    at = np.log10(centres) if scale == "log" else centres
+    if len(at) == 1:
+        found = at[0] + np.array([-0.5, 0.5])
+    else:
+        middle = (at[1:] + at[:-1]) / 2
+        found = np.concatenate([[2 * at[0] - middle[0]], middle, [2 * at[-1] - middle[-1]]])
+    return np.asarray(10**found if scale == "log" else found)
 
 
 def _linear_grids(low: float, high: float) -> list[list[float]]:

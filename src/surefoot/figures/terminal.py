@@ -218,7 +218,11 @@ def _span(canvas: _Canvas, layer: Span) -> None:
 def _heat(canvas: _Canvas, layer: Heat) -> None:
     columns, rows = _cells(canvas)
     column, row = (
-        np.searchsorted(at(edges(side)), cells) - 1 for at, side, cells in ((canvas.x, layer.x, columns), (canvas.y, layer.y, rows))
+        np.clip(np.searchsorted(at(edges(side, scale)), cells) - 1, 0, len(side) - 1)
+        for at, side, scale, cells in (
+            (canvas.x, layer.x, canvas.picture.x_scale, columns),
+            (canvas.y, layer.y, canvas.picture.y_scale, rows),
+        )
     )
     values, diverged = layer.values[np.ix_(row, column)], layer.diverged[np.ix_(row, column)]
     x, y = np.meshgrid(columns, rows)

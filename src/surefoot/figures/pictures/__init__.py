@@ -10,12 +10,14 @@ from typing import Any, TypeAlias
 
 from surefoot.figures.layers import Marks
 from surefoot.figures.pictures.fit import fit_picture
+from surefoot.figures.pictures.landscape import landscape_picture
 from surefoot.figures.pictures.loss import loss_picture
 from surefoot.figures.pictures.rate import found_map, found_picture, is_range_test, range_picture
 from surefoot.figures.pictures.rate_map import map_picture
 from surefoot.find.found import Found
 from surefoot.problem import Problem
 from surefoot.run import Run
+from surefoot.surfaces.surface import Surface
 from surefoot.trace import Trace
 
 Picture: TypeAlias = Callable[[Any, Problem | None], Marks]
@@ -34,6 +36,7 @@ PICTURES: dict[tuple[type, str], Picture] = {
     (Run, "fit"): fit_picture,
     (Found, "rate"): _alone(found_picture),
     (Found, "map"): _alone(found_map),
+    (Surface, "landscape"): _alone(landscape_picture),
     (Sequence, "loss"): _alone(loss_picture),
     (Sequence, "map"): _alone(map_picture),
 }

@@ -1,0 +1,1 @@
+"""How steep may a step be?"""

@@ -1,0 +1,295 @@
+"""How curved is the loss, in the steepest direction and in the flattest?  problem + weights -> both ends of the Hessian's spectrum."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from scipy.linalg import eigh_tridiagonal
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.data import IterableDataset
+
+from surefoot.curvature.limits import stability_limit
+from surefoot.descent.batches import Source, samples, source, validation_source
+from surefoot.descent.first_step import check_loss, nonfinite
+from surefoot.descent.snapshot import World, carried_generators, seed_everything
+from surefoot.errors import ProblemError, SettingError
+from surefoot.problem import Problem, is_pair
+
+Vector: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+
+TOLERANCE = 1e-6  # of the largest |eigenvalue|: the residual at which the iteration ends
+MOST_PRODUCTS = 300  # each keeps a vector of the size of the weights; what has not converged by then has the residual it has
+NOTHING = 1e-13  # of the largest |eigenvalue|: what rounding leaves of a vector when the iteration has seen all there is
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Both ends of the spectrum of the loss's Hessian, in loss per weight squared.
+
+    Attributes:
+        largest: the largest eigenvalue, the curvature in the steepest direction.
+        smallest: the smallest one; negative where some direction curves downwards.
+        largest_residual: |Hv - largest v| for the unit eigenvector v found: an eigenvalue lies at most this far from ``largest``.
+        smallest_residual: the same for ``smallest``.
+        samples: the samples that the loss was averaged over.
+        products: products with the Hessian spent, each over all of these samples; one costs three to four gradients.
+
+    Example:
+        >>> print(Spectrum(largest=100.0, smallest=-4.0, largest_residual=1e-5, smallest_residual=2e-5, samples=512, products=42))
+        curvature over 512 samples: 100 at most (residual 1e-05), -4 at least (residual 2e-05), ratio 25
+        near these weights gradient descent is stable up to a learning rate of 2/L = 0.02, momentum of 0.9 up to 0.038
+        a direction curves downwards: this is no minimum
+        cost: 42 Hessian products
+    """
+
+    largest: float
+    smallest: float
+    largest_residual: float
+    smallest_residual: float
+    samples: int
+    products: int
+
+    @property
+    def condition(self) -> float:
+        """|largest / smallest|; infinite where the smallest is zero, NaN where both are."""
+        if self.smallest == 0:
+            return math.inf if self.largest else math.nan
+        return abs(self.largest / self.smallest)
+
+    def __str__(self) -> str:
+        rate, momentum = stability_limit(self.largest, "sgd"), stability_limit(self.largest, "momentum")
+        limit = f"gradient descent is stable up to a learning rate of 2/L = {rate:.3g}, momentum of 0.9 up to {momentum:.3g}"
+        lines = [
+            f"curvature over {self.samples:,} sample{'s' * (self.samples != 1)}: {self.largest:.4g} at most (residual {self.largest_residual:.1g}), "
+            f"{self.smallest:.4g} at least (residual {self.smallest_residual:.1g}), ratio {self.condition:.3g}",
+            f"near these weights {limit if self.largest > 0 else 'no direction curves upwards, so curvature sets no limit to the rate'}",
+        ]
+        if self.smallest < -self.smallest_residual:
+            lines.append("a direction curves downwards: this is no minimum")
+        return "\n".join([*lines, f"cost: {self.products:,} Hessian products"])
+
+
+def spectrum(
+    problem: Problem,
+    weights: Mapping[str, Tensor] | Tensor | None = None,
+    *,
+    data: str | int = "train",
+    seed: int = 0,
+    dtype: torch.dtype | None = torch.float64,
+) -> Spectrum:
+    """The largest and the smallest eigenvalue of the Hessian of the loss with respect to the trainable weights.
+
+    By Lanczos iteration with Hessian-vector products; the Hessian itself is never stored, a vector per product is (300 at most). The
+    model is taken as it would be deployed: dropout off, batch normalization by its running statistics. The iteration ends at a
+    residual of 1e-6 of the largest |eigenvalue|; where it does not get there, the residual tells how far it got.
+
+    Args:
+        problem: its loss must be twice differentiable; nothing of it is changed.
+        weights: where: a state dict (``run.weights``), a flat tensor of the trainable weights (``run.path[i]``), or None for the
+            model's own.
+        data: ``"train"`` for all of the training data, ``"validation"``, or a count: that many training samples drawn with ``seed``
+            (of data that brings its own batches: as many whole batches as it takes). They are all kept in memory.
+        seed: of the samples, of the iteration's start, and of random numbers that the loss draws: the same ones in every product.
+        dtype: the precision to compute in; None for the model's own, where its code makes tensors of a fixed one.
+            In float32 the residual ends near 1e-5 of the largest.
+
+    Returns:
+        The two eigenvalues with their residuals and what they cost.
+
+    Raises:
+        SettingError: there is no such data, there are fewer samples, or the weights do not fit the model.
+        ProblemError: the model has no trainable weights, the loss is not finite, or it cannot be differentiated twice.
+
+    Example:
+        >>> from surefoot import problems
+        >>> bowl = problems.load("bowl", curvatures=(1.0, 4.0))
+        >>> found = spectrum(bowl)
+        >>> round(found.largest, 9), round(found.smallest, 9), round(found.condition, 9)
+        (4.0, 1.0, 4.0)
+
+    Source: Lanczos 1950 (the iteration); Pearlmutter 1994, "Fast Exact Multiplication by the Hessian" (the products).
+    """
+    model = _copied(problem.model, weights, dtype)
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    if not trainable:
+        raise ProblemError("The model has no trainable parameter: every one has requires_grad=False, or there is none.")
+    world = World.seeded(seed, carried_generators(problem.data, problem.validation))
+    with world.entered(), _twice_differentiable():
+        products = _Products(problem, model, _batches(problem, data, seed, trainable[0]), seed)
+        _check_twice(products)
+        ends = _ends(products, seed)
+    (smallest, smallest_residual), (largest, largest_residual) = sorted(ends)
+    return Spectrum(largest, smallest, largest_residual, smallest_residual, products.samples, products.spent)
+
+
+# ---- the Hessian
+
+
+@contextlib.contextmanager
+def _twice_differentiable() -> Iterator[None]:
+    """Without the fused kernels for attention and recurrent layers, which have no second derivative."""
+    with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False), torch.enable_grad():
+        yield
+
+
+class _Products:
+    """Products with the Hessian by two backward passes, counted, each with the same random numbers.
+
+    Not curvlinops' operator: it takes the forward derivative of the backward pass, which torch 2.13 gets wrong for LayerNorm: the
+    product is not even symmetric.
+    """
+
+    def __init__(self, problem: Problem, model: nn.Module, batches: Sequence[Any], seed: int) -> None:
+        self.problem, self.model, self.batches, self.seed = problem, model, batches, seed
+        self.trainable = [p for p in model.parameters() if p.requires_grad]
+        self.size = sum(p.numel() for p in self.trainable)
+        self.samples = sum(samples(batch) for batch in batches)
+        self.spent = 0
+
+    def __call__(self, vector: Vector) -> Vector:
+        """H times a vector (weights,)."""
+        self.spent += 1
+        parts = torch.split(torch.as_tensor(vector), [p.numel() for p in self.trainable])
+        along = [part.view_as(p).to(p) for part, p in zip(parts, self.trainable, strict=True)]
+        product = np.zeros(self.size)
+        for share, gradient in self.gradients(create_graph=True):
+            pairs = [(g, v) for g, v in zip(gradient, along, strict=True) if g.requires_grad]
+            if pairs:
+                moving, towards = zip(*pairs, strict=True)
+                product += share * _flat(self._differentiated(moving, towards))
+        if not np.isfinite(product).all():
+            raise ProblemError("The second derivative of the loss is not finite at these weights: a square root or a norm at zero?")
+        return product
+
+    def gradients(self, create_graph: bool = False) -> Iterator[tuple[float, Sequence[Tensor]]]:
+        """Each batch's share of the samples, and the gradient on it."""
+        seed_everything(self.seed)
+        for batch in self.batches:
+            loss = self.problem.loss_on(self.model, batch)
+            check_loss(loss)
+            if not math.isfinite(loss.item()):
+                raise ProblemError(f"The loss is {loss.item()} at these weights. {nonfinite(self.model, [batch])}")
+            gradient = torch.autograd.grad(loss, self.trainable, create_graph=create_graph, materialize_grads=True)
+            yield samples(batch) / self.samples, gradient
+
+    def _differentiated(self, moving: Sequence[Tensor], towards: Sequence[Tensor]) -> Sequence[Tensor]:
+        try:
+            return torch.autograd.grad(moving, self.trainable, towards, materialize_grads=True)
+        except (RuntimeError, NotImplementedError) as error:
+            raise ProblemError(f"The loss cannot be differentiated twice: {str(error).strip().splitlines()[0]}") from error
+
+
+def _check_twice(products: _Products) -> None:
+    """Raises where gradients that autograd holds for constant change with the weights (as those from another framework)."""
+    here = []
+    for _, gradient in products.gradients(create_graph=True):
+        if any(g.requires_grad for g in gradient):
+            return
+        here.append(gradient)
+    with torch.no_grad():
+        for p in products.trainable:
+            p.mul_(1.001).add_(1e-3)
+    there = [gradient for _, gradient in products.gradients()]
+    if not all(torch.equal(a, b) for one, other in zip(here, there, strict=True) for a, b in zip(one, other, strict=True)):
+        raise ProblemError(
+            "The loss cannot be differentiated twice: its gradient changes with the weights, but autograd cannot follow it "
+            "(it comes from another framework, or from an autograd.Function without a second derivative)."
+        )
+
+
+def _flat(parts: Sequence[Tensor]) -> Vector:
+    return torch.cat([part.detach().double().flatten().cpu() for part in parts]).numpy()
+
+
+# ---- its eigenvalues, each with its residual
+
+
+def _ends(products: _Products, seed: int) -> list[tuple[float, float]]:
+    """The smallest and the largest eigenvalue that Lanczos iteration finds.
+
+    Every vector is kept and every new one made orthogonal to all: without that, converged eigenvalues come back as copies.
+    """
+    most = min(products.size, MOST_PRODUCTS)
+    basis = np.empty((most, products.size))
+    diagonal, beside = np.zeros(most), np.zeros(most)
+    new = np.random.default_rng(seed).standard_normal(products.size)
+    beside_last = np.linalg.norm(new)
+    for index in range(most):
+        basis[index] = new / beside_last
+        new = products(basis[index])
+        diagonal[index] = basis[index] @ new
+        for _ in range(2):  # once is not enough: what rounding leaves grows
+            new -= basis[: index + 1].T @ (basis[: index + 1] @ new)
+        beside[index] = beside_last = np.linalg.norm(new)
+        values, vectors = eigh_tridiagonal(diagonal[: index + 1], beside[:index])
+        scale = np.abs(values).max()
+        if beside_last <= NOTHING * scale or (beside_last * np.abs(vectors[-1, [0, -1]]) <= TOLERANCE * scale).all():
+            break
+    return [_with_residual(products, basis[: index + 1].T @ vectors[:, end]) for end in (0, -1)]
+
+
+def _with_residual(products: _Products, vector: Vector) -> tuple[float, float]:
+    vector = vector / np.linalg.norm(vector)
+    product = products(vector)
+    value = float(vector @ product)
+    return value, float(np.linalg.norm(product - value * vector))
+
+
+# ---- what the loss is taken over, and where
+
+
+def _copied(model: nn.Module, weights: Mapping[str, Tensor] | Tensor | None, dtype: torch.dtype | None) -> nn.Module:
+    copied = copy.deepcopy(model).eval()
+    if dtype is not None:
+        copied.to(dtype)
+    if isinstance(weights, Tensor):
+        trainable = [p for p in copied.parameters() if p.requires_grad]
+        needed = sum(p.numel() for p in trainable)
+        if weights.numel() != needed:
+            raise SettingError(f"weights holds {weights.numel():,} values, the model has {needed:,} trainable weights.")
+        nn.utils.vector_to_parameters(weights.detach().flatten().to(trainable[0], copy=True), trainable)
+    elif weights is not None:
+        try:
+            copied.load_state_dict(weights)
+        except RuntimeError as error:
+            raise SettingError(f"The weights do not fit this model: {' '.join(str(error).split())}") from error
+    return copied
+
+
+def _batches(problem: Problem, data: str | int, seed: int, like: Tensor) -> list[Any]:
+    if data == "train":
+        return list(validation_source(problem.data, like.device, like.dtype).epoch(0, 0))
+    if data == "validation":
+        if problem.validation is None:
+            raise SettingError(
+                "data='validation' needs held-out data, and the problem has none. Give Problem(..., validation=...)."
+            )
+        return list(validation_source(problem.validation, like.device, like.dtype).epoch(0, 0))
+    if isinstance(data, bool) or not isinstance(data, int) or data < 1:
+        raise SettingError(f"data must be 'train', 'validation' or a positive count of training samples, got {data!r}.")
+    return _first(_drawn(problem.data, data, seed, like), data)
+
+
+def _drawn(data: Any, count: int, seed: int, like: Tensor) -> Source:
+    sized = is_pair(data) or (hasattr(data, "__getitem__") and not isinstance(data, IterableDataset | list | tuple))
+    length = (len(data[0]) if is_pair(data) else len(data)) if sized else 0
+    return source(data, min(count, length) if sized else None, seed, like.device, like.dtype)
+
+
+def _first(drawn: Source, count: int) -> list[Any]:
+    taken: list[Any] = []
+    have = 0
+    for batch in drawn.epoch(0, 0):
+        taken.append(batch)
+        have += samples(batch)
+        if have >= count:
+            return taken
+    raise SettingError(f"data={count:,}, but there are {have:,} training samples; give at most that many, or 'train'.")
