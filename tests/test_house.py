@@ -182,7 +182,7 @@ def fresh(code):
 
 
 def test_import_loads_nothing_but_torch_and_numpy():
-    heavy = ["pandas", "sklearn", "matplotlib", "PIL", "rich", "plotext", "typer", "pyarrow"]
+    heavy = ["pandas", "sklearn", "matplotlib", "PIL", "rich", "plotext", "typer", "pyarrow", "scipy"]
     code = f"import sys, surefoot; surefoot.descend, surefoot.Problem, surefoot.find_lr; print(*[n for n in {heavy} if n in sys.modules])"
     assert fresh(code) == []
 

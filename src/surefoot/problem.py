@@ -197,6 +197,18 @@ class Problem:
         return f"{self.name or type(self.model).__name__}: {weights:,} weights"
 
 
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that a descent moves, by name.
+
+    Raises:
+        ProblemError: there is none.
+    """
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not named:
+        raise ProblemError("The model has no trainable parameter: every one has requires_grad=False, or there is none.")
+    return named
+
+
 class LossOf(nn.Module):
     """A problem's loss as a module, so that its model can be called with other weights in their place (``torch.func.functional_call``).
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from surefoot import Problem, descend, problems
-from surefoot.errors import SettingError
+from surefoot.errors import ProblemError, SettingError
 from surefoot.surfaces.grid import Rows
 from surefoot.surfaces.surface import landscape
 
@@ -199,7 +199,7 @@ def test_data_may_be_chosen():
         ({"extent": (0, 1)}, "extent must be"),
         ({"data": "all"}, "data must be"),
         ({"data": 0}, "data must be"),
-        ({"data": "validation"}, "no validation data"),
+        ({"data": "validation"}, "problem has none"),
         ({"plane": "path"}, "needs a run"),
         ({"plane": "ends"}, "needs two runs"),
     ],
@@ -207,6 +207,21 @@ def test_data_may_be_chosen():
 def test_misuse_names_what_it_saw(settings, message):
     with pytest.raises(SettingError, match=message):
         landscape(bowl(), **settings)
+
+
+def test_held_out_data_may_bring_its_own_batches():
+    problem = digits()
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*problem.validation), batch_size=50)
+    whole = landscape(problem, plane="random", resolution=2, data="validation")
+    assert landscape(problem.with_(validation=loader), plane="random", resolution=2, data="validation").loss == pytest.approx(
+        whole.loss, rel=1e-5
+    )
+
+
+def test_a_frozen_model_is_refused():
+    model = nn.Linear(64, 10).requires_grad_(False)
+    with pytest.raises(ProblemError, match="no trainable parameter"):
+        landscape(digits(model), resolution=2)
 
 
 def test_runs_of_another_problem_are_refused():

@@ -11,17 +11,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from scipy.linalg import eigh_tridiagonal
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.data import IterableDataset
 
 from surefoot.curvature.limits import stability_limit
-from surefoot.descent.batches import Source, samples, source, validation_source
+from surefoot.descent.batches import samples
 from surefoot.descent.first_step import check_loss, nonfinite
+from surefoot.descent.sample import sample
 from surefoot.descent.snapshot import World, carried_generators, seed_everything
 from surefoot.errors import ProblemError, SettingError
-from surefoot.problem import Problem, is_pair
+from surefoot.problem import Problem, trainable
 
 Vector: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -96,7 +95,7 @@ def spectrum(
         weights: where: a state dict (``run.weights``), a flat tensor of the trainable weights (``run.path[i]``), or None for the
             model's own.
         data: ``"train"`` for all of the training data, ``"validation"``, or a count: that many training samples drawn with ``seed``
-            (of data that brings its own batches: as many whole batches as it takes). They are all kept in memory.
+            (all of them, where there are fewer; of data that brings its own batches: as many whole ones as it takes). They are all kept in memory.
         seed: of the samples, of the iteration's start, and of random numbers that the loss draws: the same ones in every product.
         dtype: the precision to compute in; None for the model's own, where its code makes tensors of a fixed one.
             In float32 the residual ends near 1e-5 of the largest.
@@ -105,7 +104,7 @@ def spectrum(
         The two eigenvalues with their residuals and what they cost.
 
     Raises:
-        SettingError: there is no such data, there are fewer samples, or the weights do not fit the model.
+        SettingError: there is no such data, or the weights do not fit the model.
         ProblemError: the model has no trainable weights, the loss is not finite, or it cannot be differentiated twice.
 
     Example:
@@ -118,12 +117,10 @@ def spectrum(
     Source: Lanczos 1950 (the iteration); Pearlmutter 1994, "Fast Exact Multiplication by the Hessian" (the products).
     """
     model = _copied(problem.model, weights, dtype)
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    if not trainable:
-        raise ProblemError("The model has no trainable parameter: every one has requires_grad=False, or there is none.")
+    like = next(iter(trainable(model).values()))
     world = World.seeded(seed, carried_generators(problem.data, problem.validation))
     with world.entered(), _twice_differentiable():
-        products = _Products(problem, model, _batches(problem, data, seed, trainable[0]), seed)
+        products = _Products(problem, model, sample(problem, data, seed, like.device, like.dtype), seed)
         _check_twice(products)
         ends = _ends(products, seed)
     (smallest, smallest_residual), (largest, largest_residual) = sorted(ends)
@@ -149,7 +146,7 @@ class _Products:
 
     def __init__(self, problem: Problem, model: nn.Module, batches: Sequence[Any], seed: int) -> None:
         self.problem, self.model, self.batches, self.seed = problem, model, batches, seed
-        self.trainable = [p for p in model.parameters() if p.requires_grad]
+        self.trainable = list(trainable(model).values())
         self.size = sum(p.numel() for p in self.trainable)
         self.samples = sum(samples(batch) for batch in batches)
         self.spent = 0
@@ -217,6 +214,8 @@ def _ends(products: _Products, seed: int) -> list[tuple[float, float]]:
 
     Every vector is kept and every new one made orthogonal to all: without that, converged eigenvalues come back as copies.
     """
+    from scipy.linalg import eigh_tridiagonal  # here, for loading it takes a fifth of the time that torch takes
+
     most = min(products.size, MOST_PRODUCTS)
     basis = np.empty((most, products.size))
     diagonal, beside = np.zeros(most), np.zeros(most)
@@ -243,7 +242,7 @@ def _with_residual(products: _Products, vector: Vector) -> tuple[float, float]:
     return value, float(np.linalg.norm(product - value * vector))
 
 
-# ---- what the loss is taken over, and where
+# ---- where
 
 
 def _copied(model: nn.Module, weights: Mapping[str, Tensor] | Tensor | None, dtype: torch.dtype | None) -> nn.Module:
@@ -251,45 +250,14 @@ def _copied(model: nn.Module, weights: Mapping[str, Tensor] | Tensor | None, dty
     if dtype is not None:
         copied.to(dtype)
     if isinstance(weights, Tensor):
-        trainable = [p for p in copied.parameters() if p.requires_grad]
-        needed = sum(p.numel() for p in trainable)
+        parameters = list(trainable(copied).values())
+        needed = sum(p.numel() for p in parameters)
         if weights.numel() != needed:
             raise SettingError(f"weights holds {weights.numel():,} values, the model has {needed:,} trainable weights.")
-        nn.utils.vector_to_parameters(weights.detach().flatten().to(trainable[0], copy=True), trainable)
+        nn.utils.vector_to_parameters(weights.detach().flatten().to(parameters[0], copy=True), parameters)
     elif weights is not None:
         try:
             copied.load_state_dict(weights)
         except RuntimeError as error:
             raise SettingError(f"The weights do not fit this model: {' '.join(str(error).split())}") from error
     return copied
-
-
-def _batches(problem: Problem, data: str | int, seed: int, like: Tensor) -> list[Any]:
-    if data == "train":
-        return list(validation_source(problem.data, like.device, like.dtype).epoch(0, 0))
-    if data == "validation":
-        if problem.validation is None:
-            raise SettingError(
-                "data='validation' needs held-out data, and the problem has none. Give Problem(..., validation=...)."
-            )
-        return list(validation_source(problem.validation, like.device, like.dtype).epoch(0, 0))
-    if isinstance(data, bool) or not isinstance(data, int) or data < 1:
-        raise SettingError(f"data must be 'train', 'validation' or a positive count of training samples, got {data!r}.")
-    return _first(_drawn(problem.data, data, seed, like), data)
-
-
-def _drawn(data: Any, count: int, seed: int, like: Tensor) -> Source:
-    sized = is_pair(data) or (hasattr(data, "__getitem__") and not isinstance(data, IterableDataset | list | tuple))
-    length = (len(data[0]) if is_pair(data) else len(data)) if sized else 0
-    return source(data, min(count, length) if sized else None, seed, like.device, like.dtype)
-
-
-def _first(drawn: Source, count: int) -> list[Any]:
-    taken: list[Any] = []
-    have = 0
-    for batch in drawn.epoch(0, 0):
-        taken.append(batch)
-        have += samples(batch)
-        if have >= count:
-            return taken
-    raise SettingError(f"data={count:,}, but there are {have:,} training samples; give at most that many, or 'train'.")

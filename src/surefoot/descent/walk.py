@@ -28,7 +28,7 @@ from surefoot.descent.snapshot import World, carried_generators
 from surefoot.descent.stop import StopRule
 from surefoot.descent.validate import evaluating, mean_loss
 from surefoot.errors import ProblemError, SettingError, SurefootWarning
-from surefoot.problem import Problem
+from surefoot.problem import Problem, trainable
 from surefoot.run import Ended, Run
 from surefoot.trace import Row, Trace
 
@@ -56,9 +56,7 @@ class Walk:
         self.model = _copied(problem.model)
         self.device = settings.chosen_device(self.model)
         self.model.to(self.device)
-        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        if not self.parameters:
-            raise ProblemError("The model has no trainable parameter: every one has requires_grad=False, or there is none.")
+        self.parameters = list(trainable(self.model).values())
         self.dtype = next((p.dtype for p in self.parameters if p.is_floating_point()), torch.get_default_dtype())
         self._one_kind = len({(p.dtype, p.device) for p in self.parameters}) == 1
         self._prepare_data(start)

@@ -273,15 +273,19 @@ class _Search:
             harmless = self._harmless()
             highest = max(harmless, default=min(trial.lr for trial in self.trials.made) / FACTOR)
             lr, low, high = HARMLESS * highest, HARMLESS * min(harmless, default=highest), highest
+            why = f"hardly anything has moved yet, so the answer is {HARMLESS:g} times the highest rate that did no harm"
         else:
             rates, expected = self._expected(self.steps)
             good = rates[expected <= expected.min() + AS_GOOD]
             lr, low, high = float(rates[expected.argmin()]), float(good.min()), float(good.max())
+            why = f"{lr:.3g} has the lowest loss forecast for {self.steps:,} steps (short descents flatter high rates)"
         ceiling = self._ceiling(lr)
         if ceiling is not None:
-            lr, high = min(lr, NEAR * ceiling), min(high, ceiling / math.sqrt(2))
+            high = min(high, ceiling / math.sqrt(2))
+            if lr > NEAR * ceiling:
+                lr, why = NEAR * ceiling, f"the answer is {NEAR:g} times the rate that diverged"
         # half a step of the trials to either side: what was not tried was not told apart
-        return self._told(lr, min(lr, low / SPREAD**0.5), max(lr, high * SPREAD**0.5), ceiling, ladder, refined)
+        return self._told(lr, min(lr, low / SPREAD**0.5), max(lr, high * SPREAD**0.5), ceiling, why, ladder, refined)
 
     def _ceiling(self, chosen: float) -> float | None:
         """The smallest rate that diverged, looked for between what held and what did not."""
@@ -307,15 +311,11 @@ class _Search:
         return min(diverged())
 
     def _told(
-        self, lr: float, low: float, high: float, ceiling: float | None, ladder: Sequence[Trial], refined: Sequence[Trial]
+        self, lr: float, low: float, high: float, ceiling: float | None, why: str, ladder: Sequence[Trial], refined: Sequence[Trial]
     ) -> Found:  # fmt: skip
         confident, reason = doubt(self.calm, ladder, refined, self.start, self.steps)
-        best = min(refined, key=lambda trial: trial.loss)
-        moved = (
-            f"the answer is {lr / best.lr:.2g} times that: a training is longer than a trial, and too high costs more than too low"
-        )
         notes = [note for note in self.trials.notes if "forward pass" in note or "memory" in note]
-        reason = "; ".join([reason, *([moved] if confident else []), *notes])
+        reason = "; ".join([reason, *([why] if confident else []), *notes])
         traces = (*self.tests, *(trial.trace for trial in self.trials.made))
         return Found(lr, low, high, ceiling, confident, reason, traces, self.trials.purse.spent, time.perf_counter() - self.began, self.steps,
                      self.trials.engine)  # fmt: skip

@@ -14,7 +14,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import nnls
 
 from surefoot.find.trials import Trial
 from surefoot.trace import Column
@@ -47,6 +46,8 @@ def forecast(trials: Sequence[Trial], start: float, steps: int, rates: Column, l
         >>> bool(late < soon < 0.64)
         True
     """
+    from scipy.optimize import nnls  # here, for loading it takes a third of the time that torch takes
+
     held = [trial for trial in trials if trial.loss < start]
     best = min(trial.loss for trial in held)
     gain = start - best
@@ -66,7 +67,7 @@ def forecast(trials: Sequence[Trial], start: float, steps: int, rates: Column, l
                     [5.0, 5.0, 0.0, 0.0],
                 ]
             )
-            factors, misfit = nnls(rows, np.append((loss + 2) * weight, 15.0))
+            factors, misfit = nnls(rows, np.append((loss + 2) * weight, 15.0), maxiter=1000)
             reading = factors[0] + factors[1] * left_late + factors[2] * rates / top + factors[3] * over_fits * late / made.max()
             readings.append(reading - reading.min())
             misfits.append(misfit)

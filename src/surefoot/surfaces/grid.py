@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from surefoot.descent.batches import order, samples, source, validation_source
+from surefoot.descent.batches import samples
+from surefoot.descent.sample import sample
 from surefoot.descent.snapshot import World, carried_generators
-from surefoot.errors import SettingError
-from surefoot.problem import LossOf, Problem, is_pair
+from surefoot.problem import LossOf, Problem, is_pair, trainable
 from surefoot.trace import Column
 
 MEMORY = 2**30  # bytes that the rows of one pass may take together, activations included
@@ -47,12 +47,13 @@ class Rows:
         self.model = copy.deepcopy(problem.model).eval()
         self.normalised = _own_statistics(self.model)
         self.loss = LossOf(problem, self.model)
-        self.parameters = {name: p.shape for name, p in self.model.named_parameters() if p.requires_grad}
-        first = next(self.model.parameters())
+        self._start = trainable(self.model)
+        self.parameters = {name: p.shape for name, p in self._start.items()}
+        first = next(iter(self._start.values()))
         self.device, self.dtype = first.device, first.dtype
         self.world = World.seeded(seed, carried_generators(problem.data, problem.validation))
-        self.batches = _batches(problem, data, seed, self.device, self.dtype)
-        if is_pair(problem.data) and not self.normalised:
+        self.batches = sample(problem, data, seed, self.device, self.dtype)
+        if is_pair(problem.validation if data == "validation" else problem.data) and not self.normalised:
             self.batches = [part for batch in self.batches for part in zip(*(each.split(CHUNK) for each in batch), strict=True)]
         self.weight = np.array([samples(batch) for batch in self.batches], dtype=float)
         self.count = int(self.weight.sum())
@@ -66,7 +67,7 @@ class Rows:
 
     def start(self) -> Tensor:
         """The row of the problem's own weights."""
-        return torch.cat([dict(self.model.named_parameters())[name].detach().reshape(-1) for name in self.parameters])
+        return torch.cat([p.detach().reshape(-1) for p in self._start.values()])
 
     def losses(self, made: Callable[[int, int], Tensor], count: int, seen: Callable[[int], None] = lambda rows: None) -> Column:
         """The loss of each row.
@@ -160,27 +161,6 @@ def _own_statistics(model: nn.Module) -> bool:
         layer.running_mean = layer.running_var = layer.num_batches_tracked = None
         layer.track_running_stats = False
     return bool(layers)
-
-
-def _batches(problem: Problem, data: str | int, seed: int, device: torch.device, dtype: torch.dtype) -> list[Any]:
-    """What the loss is the mean over."""
-    if data == "validation":
-        if problem.validation is None:
-            raise SettingError('This problem has no validation data. Give data="train", or a number of training samples.')
-        return list(validation_source(problem.validation, device, dtype).epoch(0, 0))
-    if data != "train" and not (isinstance(data, int) and not isinstance(data, bool) and data > 0):
-        raise SettingError(f'data must be "train", "validation" or a number of training samples above 0, got {data!r}.')
-    if is_pair(problem.data):
-        total = len(problem.data[0])
-        picked = order(total, seed, 0)[: total if data == "train" else int(data)]
-        chosen = tuple(part[picked if isinstance(part, Tensor) else picked.numpy()] for part in problem.data)
-        return list(validation_source(chosen, device, dtype).epoch(0, 0))
-    batches: list[Any] = []
-    for batch in source(problem.data, None, seed, device, dtype).epoch(0, 0):
-        batches.append(batch)
-        if data != "train" and sum(samples(each) for each in batches) >= int(data):
-            break
-    return batches
 
 
 def _numbers(output: Any) -> int:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 
 from surefoot.problem import Problem
 from surefoot.surfaces.grid import Rows
@@ -57,6 +56,8 @@ def minima(problem: Problem, axes: Sequence[Column], loss: Column, data: str | i
         >>> [round(each.point[0], 6) for each in minima(valley, [x], height, "train")]
         [2.0, -1.0]
     """
+    from scipy.optimize import minimize  # here, for loading it takes a third of the time that torch takes
+
     rows = Rows(problem.with_(model=copy.deepcopy(problem.model).double()), data, seed)
     widths = np.array([axis[-1] - axis[0] for axis in axes])
 

@@ -116,9 +116,7 @@ def through(points: Sequence[Tensor]) -> Plane:
         other = point.double() - origin
         across = other - (other @ first) / (first @ first) * first
         if not float(across.norm()) > 1e-9 * float(other.norm()):
-            raise SettingError(
-                "The three points lie on one line: their plane is not determined. Give another run, or plane='line'."
-            )
+            raise SettingError("The three points lie on one line: their plane is not determined. Give another run.")
         directions.append(across / across.norm() * length)
     if not length > 0:
         raise SettingError("Both ends are the same point: there is no line through them.")

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from surefoot.errors import SettingError
-from surefoot.problem import Problem
+from surefoot.problem import Problem, trainable
 from surefoot.run import Run
 from surefoot.surfaces.grid import MEMORY, Rows
 from surefoot.surfaces.minima import Minimum, minima
@@ -237,7 +237,7 @@ def _lines(
         return tuple(np.linspace(bounds[2 * axis], bounds[2 * axis + 1], resolution) for axis in range(dimensions))
     known: list[Any] = list(coordinates)
     if plane.kind == "axes":
-        start = torch.cat([p.detach().reshape(-1) for p in problem.model.parameters() if p.requires_grad]).double().cpu().numpy()
+        start = torch.cat([p.detach().reshape(-1) for p in trainable(problem.model).values()]).double().cpu().numpy()
         minima = problem.answer.minima if problem.answer is not None else ()
         known += [start[None], np.array(minima, dtype=float).reshape(-1, dimensions)]
     elif not known:
