@@ -192,9 +192,9 @@ def test_data_may_be_chosen():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"plane": "flat"}, "plane must be one of auto, axes, path, ends, random, got 'flat'"),
-        ({"resolution": 1}, "resolution must be an int from 2 to 2001, got 1"),
-        ({"resolution": 10_000}, "2001 x 2001 are four million points"),
+        ({"plane": "flat"}, "plane must be a Plane or one of auto, axes, path, line, ends, curvature, random, got 'flat'"),
+        ({"resolution": 1}, "resolution must be an int from 2 to 10,000, got 1: one point is no surface"),
+        ({"resolution": 10_001}, "10,000 x 10,000 are a hundred million already"),
         ({"extent": (1, 0, 0, 1)}, r"extent must be \(low, high, low of the second axis, high of it\)"),
         ({"extent": (0, 1)}, "extent must be"),
         ({"data": "all"}, "data must be"),

@@ -116,15 +116,64 @@ def spectrum(
 
     Source: Lanczos 1950 (the iteration); Pearlmutter 1994, "Fast Exact Multiplication by the Hessian" (the products).
     """
+    with _hessian(problem, weights, data, seed, dtype) as products:
+        ends = [_with_residual(products, vector) for vector in _eigenvectors(products, seed, (0, -1))]
+    (smallest, smallest_residual), (largest, largest_residual) = sorted(ends)
+    return Spectrum(largest, smallest, largest_residual, smallest_residual, products.samples, products.spent)
+
+
+def steepest(
+    problem: Problem,
+    weights: Mapping[str, Tensor] | Tensor | None = None,
+    *,
+    count: int = 2,
+    data: str | int = "train",
+    seed: int = 0,
+    dtype: torch.dtype | None = torch.float64,
+) -> Tensor:
+    """The directions in which the loss curves upwards most: the eigenvectors of the Hessian's largest eigenvalues.
+
+    Args:
+        problem: as for `spectrum`.
+        weights: as for `spectrum`.
+        count: how many, from the largest eigenvalue on.
+        data: as for `spectrum`.
+        seed: as for `spectrum`.
+        dtype: as for `spectrum`.
+
+    Returns:
+        (count, weights) float64 on the CPU, of length 1 and at right angles to each other.
+
+    Raises:
+        SettingError: the weights are fewer, or no further direction of its own curvature exists (as in a bowl with equal ones).
+        ProblemError: as for `spectrum`.
+
+    Example:
+        >>> from surefoot import problems
+        >>> steepest(problems.load("bowl", curvatures=(1.0, 4.0))).abs().round(decimals=6).tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
+    """
+    with _hessian(problem, weights, data, seed, dtype) as products:
+        if not 1 <= count <= products.size:
+            raise SettingError(f"count must be from 1 to the {products.size:,} weights of the model, got {count!r}.")
+        found = _eigenvectors(products, seed, tuple(range(-1, -count - 1, -1)))
+    if len(found) < count:
+        raise SettingError(f"The Hessian shows {len(found)} direction of a curvature of its own here, {count} were asked for.")
+    return torch.from_numpy(np.stack(found))
+
+
+@contextlib.contextmanager
+def _hessian(
+    problem: Problem, weights: Mapping[str, Tensor] | Tensor | None, data: str | int, seed: int, dtype: torch.dtype | None
+) -> Iterator[_Products]:
+    """Inside, products with the Hessian can be made; a copy of the model is asked, in a random world of its own."""
     model = _copied(problem.model, weights, dtype)
     like = next(iter(trainable(model).values()))
     world = World.seeded(seed, carried_generators(problem.data, problem.validation))
     with world.entered(), _twice_differentiable():
         products = _Products(problem, model, sample(problem, data, seed, like.device, like.dtype), seed)
         _check_twice(products)
-        ends = _ends(products, seed)
-    (smallest, smallest_residual), (largest, largest_residual) = sorted(ends)
-    return Spectrum(largest, smallest, largest_residual, smallest_residual, products.samples, products.spent)
+        yield products
 
 
 # ---- the Hessian
@@ -209,8 +258,8 @@ def _flat(parts: Sequence[Tensor]) -> Vector:
 # ---- its eigenvalues, each with its residual
 
 
-def _ends(products: _Products, seed: int) -> list[tuple[float, float]]:
-    """The smallest and the largest eigenvalue that Lanczos iteration finds.
+def _eigenvectors(products: _Products, seed: int, wanted: tuple[int, ...]) -> list[Vector]:
+    """The eigenvectors that Lanczos iteration finds, at these places among the eigenvalues in rising order, as far as there are so many.
 
     Every vector is kept and every new one made orthogonal to all: without that, converged eigenvalues come back as copies.
     """
@@ -230,13 +279,18 @@ def _ends(products: _Products, seed: int) -> list[tuple[float, float]]:
         beside[index] = beside_last = np.linalg.norm(new)
         values, vectors = eigh_tridiagonal(diagonal[: index + 1], beside[:index])
         scale = np.abs(values).max()
-        if beside_last <= NOTHING * scale or (beside_last * np.abs(vectors[-1, [0, -1]]) <= TOLERANCE * scale).all():
+        if beside_last <= NOTHING * scale or (beside_last * np.abs(vectors[-1, _there(wanted, index)]) <= TOLERANCE * scale).all():
             break
-    return [_with_residual(products, basis[: index + 1].T @ vectors[:, end]) for end in (0, -1)]
+    found = [basis[: index + 1].T @ vectors[:, place] for place in _there(wanted, index)]
+    return [vector / np.linalg.norm(vector) for vector in found]
+
+
+def _there(wanted: Sequence[int], last: int) -> list[int]:
+    """Those places that exist where the last one is this."""
+    return [place for place in wanted if -last - 1 <= place <= last]
 
 
 def _with_residual(products: _Products, vector: Vector) -> tuple[float, float]:
-    vector = vector / np.linalg.norm(vector)
     product = products(vector)
     value = float(vector @ product)
     return value, float(np.linalg.norm(product - value * vector))

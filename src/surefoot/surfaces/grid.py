@@ -7,13 +7,16 @@ that a training has collected belong to its end, and are wrong everywhere else.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call, grad, vmap
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from surefoot.descent.batches import samples
 from surefoot.descent.sample import sample
@@ -22,9 +25,8 @@ from surefoot.problem import LossOf, Problem, is_pair, trainable
 from surefoot.trace import Column
 
 MEMORY = 2**30  # bytes that the rows of one pass may take together, activations included
-PASS = 32  # rows in one pass of a network, and
-CHUNK = 500  # samples: more at once are slower on a CPU, whose caches they leave (about threefold at 64 rows of 1,000 samples)
-SMALL = 1000  # weights and samples: rows of so little are taken by memory alone
+PASS = 2**24  # bytes: on a CPU passes that take more are slower (fewer than half as many rows a second), for they leave its caches
+CHUNK = 500  # samples at once, for the same reason
 
 
 class Rows:
@@ -59,6 +61,7 @@ class Rows:
         self.count = int(self.weight.sum())
         self.batched = True
         self.note = ""
+        self.bytes = self._measured()  # of a row in a pass
 
     @property
     def size(self) -> int:
@@ -69,26 +72,42 @@ class Rows:
         """The row of the problem's own weights."""
         return torch.cat([p.detach().reshape(-1) for p in self._start.values()])
 
-    def losses(self, made: Callable[[int, int], Tensor], count: int, seen: Callable[[int], None] = lambda rows: None) -> Column:
+    def losses(self, made: Callable[[int, int], Tensor], count: int) -> Column:
         """The loss of each row.
 
         Args:
             made: gives the rows from a first to before a last one, (rows, weights), so that never all of them need be held.
             count: how many there are.
-            seen: called after each pass with the rows that it took.
 
         Returns:
             (count,) float64; infinite and NaN where the loss is.
         """
         out = np.empty(count)
-        at, most = 0, self.at_once()
-        with torch.no_grad(), self.world.entered():
-            while at < count:
-                rows = made(at, min(count, at + most)).to(self.device, self.dtype)
-                out[at : at + len(rows)] = self._losses(rows)
-                at += len(rows)
-                seen(len(rows))
+        for part, losses in self.passes(made, count):
+            out[part] = losses
         return out
+
+    def passes(self, made: Callable[[int, int], Tensor], count: int) -> Iterator[tuple[slice, Column]]:
+        """The same, pass by pass: which rows, and their losses. Between two of them the world is the caller's."""
+        at = 0
+        while at < count:
+            with torch.no_grad(), self.world.entered():
+                rows = made(at, min(count, at + self.at_once())).to(self.device, self.dtype)
+                losses = self._losses(rows)
+            yield slice(at, at + len(rows)), losses
+            at += len(rows)
+
+    def slopes(self, rows: Tensor, direction: Tensor) -> Column:
+        """How fast the loss rises along a direction at each row: (rows,) float64, in loss per step of the direction."""
+        direction, rows = direction.to(self.device, self.dtype), rows.to(self.device, self.dtype)
+        most = max(1, self.at_once() // 2)  # half as many at once: the backward pass keeps what the forward pass made
+        with self.world.entered():
+            try:
+                parts = [self._slopes(rows[at : at + most], direction) for at in range(0, len(rows), most)]
+            except (RuntimeError, NotImplementedError):  # what vmap does not take
+                along = direction.double().cpu().numpy()
+                parts = [np.array([self.loss_and_gradient(row)[1] @ along for row in rows])]
+        return np.concatenate(parts)
 
     def loss_and_gradient(self, row: Tensor) -> tuple[float, Column]:
         """The loss of one row and its gradient, (weights,) float64; to be called within ``world.entered()``."""
@@ -104,9 +123,16 @@ class Rows:
         """Rows in one pass."""
         if not self.batched:
             return 1
-        one = (self.size + self._activations()) * self.dtype.itemsize * 2
-        most = max(1, int(self.memory_limit // one))
-        return most if self.size <= SMALL and self.count <= SMALL else min(most, PASS)
+        most = self.memory_limit if self.device.type != "cpu" else min(self.memory_limit, PASS)
+        return max(1, most // self.bytes)
+
+    def _measured(self) -> int:
+        """Walks one pass of two rows, after which it is known whether there can be such passes, and what they take."""
+        twice = self.start().repeat(2, 1)
+        with torch.no_grad(), self.world.entered(), _Peak() as peak:
+            self._losses(twice)
+        rows = 2 if self.batched else 1
+        return int(self.size * self.dtype.itemsize + max(peak.most, 1) // rows)
 
     def _losses(self, rows: Tensor) -> Column:
         if self.batched:
@@ -123,6 +149,15 @@ class Rows:
         ]
         return self._mean(each)
 
+    def _slopes(self, rows: Tensor, direction: Tensor) -> Column:
+        def along(step: Tensor, row: Tensor, batch: Any) -> Tensor:
+            named = {name: value[0] for name, value in self._named((row + step * direction)[None]).items()}
+            return self._loss(named, batch)
+
+        zeros = rows.new_zeros(len(rows))
+        slope = vmap(grad(along), in_dims=(0, 0, None), randomness="same")
+        return self._mean([slope(zeros, rows, batch).double().cpu().numpy() for batch in self.batches])
+
     def _one(self, row: Tensor) -> Column:
         named = {name: value[0] for name, value in self._named(row[None]).items()}
         return self._mean([self._loss(named, batch).double().cpu().numpy()[None] for batch in self.batches])
@@ -137,21 +172,27 @@ class Rows:
     def _loss(self, weights: dict[str, Tensor], batch: Any) -> Tensor:
         return functional_call(self.loss, {f"model.{name}": value for name, value in weights.items()}, (batch,))  # type: ignore[no-any-return]
 
-    def _activations(self) -> int:
-        """Numbers that the outputs of all modules hold together in one forward pass of the largest batch, at least one per sample."""
-        held = [0]
 
-        def count(module: nn.Module, given: Any, output: Any) -> None:
-            held[0] += _numbers(output)
+class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Bytes that the results of operations take at the same time, at most: what a pass needs beyond what was there before it."""
 
-        hooks = [module.register_forward_hook(count) for module in self.model.modules()]
-        try:
-            with torch.no_grad(), self.world.entered():
-                self.problem.loss_on(self.model, max(self.batches, key=samples))
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return max(held[0], int(self.weight.max()))
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.most = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        given = {leaf.untyped_storage().data_ptr() for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        for leaf in pytree.tree_leaves(result):
+            if isinstance(leaf, Tensor) and leaf.untyped_storage().data_ptr() not in given:  # neither in place nor a view
+                size = leaf.untyped_storage().nbytes()
+                self.now += size
+                self.most = max(self.most, self.now)
+                weakref.finalize(leaf, self._gone, size).atexit = False
+        return result
+
+    def _gone(self, size: int) -> None:
+        self.now -= size
 
 
 def _own_statistics(model: nn.Module) -> bool:
@@ -161,10 +202,3 @@ def _own_statistics(model: nn.Module) -> bool:
         layer.running_mean = layer.running_var = layer.num_batches_tracked = None
         layer.track_running_stats = False
     return bool(layers)
-
-
-def _numbers(output: Any) -> int:
-    if isinstance(output, Tensor):
-        return output.numel()
-    parts = output.values() if isinstance(output, dict) else output if isinstance(output, list | tuple) else ()
-    return sum(_numbers(part) for part in parts)

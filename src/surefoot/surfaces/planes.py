@@ -1,4 +1,4 @@
-"""Which slice of the weights is shown?  weights + paths -> an origin and one or two directions.
+"""What is a slice of the weights?  weights + paths -> an origin and one or two directions.
 
 In two dimensions nothing can be shown of a network but a slice, and most slices show nothing of a descent: a random one holds next to none of
 its path. What a plane holds of a path is therefore a number (`Plane.explained`), to be compared with `BY_CHANCE`.
@@ -18,6 +18,8 @@ from surefoot.errors import SettingError
 # Of a random walk in many dimensions the k-th principal direction holds 6 / (pi k)^2 (Antognini and Sohl-Dickstein 2018).
 BY_CHANCE = {1: 6 / math.pi**2, 2: 6 / math.pi**2 * 1.25}
 
+PARALLEL = 1e-9  # 1 - |cosine|: below, the coordinates of a point are rounding errors
+
 
 @dataclass(frozen=True)
 class Plane:
@@ -29,6 +31,9 @@ class Plane:
         kind: how it was chosen.
         names: of the axes.
 
+    Raises:
+        SettingError: there is no such direction, one of them is zero or not finite, or both point the same way.
+
     Example:
         >>> flat = Plane(torch.zeros(3), torch.eye(3)[:2], "axes", ("x", "y"))
         >>> flat.coordinates(torch.tensor([[3.0, 4.0, 5.0]])).tolist(), flat.distance(torch.tensor([[3.0, 4.0, 5.0]])).tolist()
@@ -37,8 +42,26 @@ class Plane:
 
     origin: Tensor
     directions: Tensor
-    kind: str
-    names: tuple[str, ...]
+    kind: str = "own"
+    names: tuple[str, ...] = ("first direction", "second direction")
+
+    def __post_init__(self) -> None:
+        if self.origin.dim() != 1 or self.directions.dim() != 2 or len(self.directions) not in (1, 2):
+            shapes = f"{tuple(self.origin.shape)} and {tuple(self.directions.shape)}"
+            raise SettingError(f"A plane needs an origin (weights,) and directions (1 or 2, weights), got {shapes}.")
+        if self.directions.shape[1] != len(self.origin):
+            raise SettingError(
+                f"The origin has {len(self.origin):,} weights, the directions {self.directions.shape[1]:,}: they must be of one model."
+            )
+        lengths = self.directions.double().norm(dim=1)
+        if not bool((lengths > 0).all() and torch.isfinite(lengths).all()):
+            raise SettingError(f"A direction of a plane must be finite and not zero, got lengths {lengths.tolist()}.")
+        cosine = float((self.directions.double() @ self.directions.double().T)[0, -1] / (lengths[0] * lengths[-1]))
+        if len(self.directions) == 2 and 1 - abs(cosine) < PARALLEL:
+            raise SettingError(
+                f"The two directions are parallel (cosine {cosine:.6f}): they span a line, not a plane. Give another."
+            )
+        object.__setattr__(self, "names", tuple(self.names[: len(self.directions)]))
 
     def coordinates(self, rows: Tensor) -> Tensor:
         """Where the points of the plane that are nearest to the rows lie: (rows, 1 or 2), float64."""
@@ -120,8 +143,8 @@ def through(points: Sequence[Tensor]) -> Plane:
         directions.append(across / across.norm() * length)
     if not length > 0:
         raise SettingError("Both ends are the same point: there is no line through them.")
-    names = ("from the first end to the second", "across, towards the third point")[: len(directions)]
-    return Plane(points[0], torch.stack(directions).to(points[0].dtype), "ends", names)
+    names = ("from the first end (0) to the second (1)", "across, towards the third point")[: len(directions)]
+    return Plane(points[0], torch.stack(directions).to(points[0].dtype), "ends" if len(directions) > 1 else "line", names)
 
 
 def random(start: Tensor, shapes: Mapping[str, Size], seed: int, dimensions: int = 2) -> Plane:

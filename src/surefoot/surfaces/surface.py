@@ -7,9 +7,10 @@ every point of every path, and carried along with the numbers.
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,16 @@ from surefoot.problem import Problem, trainable
 from surefoot.run import Run
 from surefoot.surfaces.grid import MEMORY, Rows
 from surefoot.surfaces.minima import Minimum, minima
-from surefoot.surfaces.planes import BY_CHANCE, Plane, axes, principal, random, through
+from surefoot.surfaces.planes import BY_CHANCE, Plane
+from surefoot.surfaces.progressive import filled
+from surefoot.surfaces.slice import PLANES, chosen
 from surefoot.trace import Column
 
-PLANES = ("auto", "axes", "path", "ends", "random")
 SHOWN = 2000  # training samples at most, where nothing else is asked for
 MARGIN = 0.25  # of the width of what is shown, on each side of it
 POINTS = 300  # of a path that are shown at most
 NEAR = 10.0  # times what the paths gained, above where they started: points with a higher loss do not widen the picture
-MOST = 2001  # grid points along an axis
+MOST = 10_000  # grid points along an axis: a plane of more does not fit into memory
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class PathOn:
         under: (points,) of the plane at those coordinates.
         distance: (points,) from the path to the plane, in the norm of the weights.
         explained: share of the path's variance along the plane; NaN for a path that does not move.
+        config: the settings of the run.
+        ended: how the run ended.
     """
 
     steps: Column
@@ -51,6 +55,8 @@ class PathOn:
     under: Column
     distance: Column
     explained: float
+    config: Mapping[str, Any] = field(default_factory=dict)
+    ended: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,14 +67,16 @@ class Surface:
         axes: one or two rising 1-D arrays of coordinates; the second is the vertical one.
         loss: (n,) or (ny, nx), float64; NaN and infinite where the loss is.
         paths: one per run.
-        explained: the share of the variance of all paths along the plane; NaN without paths. A random walk shows `by_chance`.
-        by_chance: that share for a random walk of many steps in many dimensions, in principal directions.
+        explained: the share of the variance of all paths along the plane; NaN without paths.
+        by_chance: what `explained` must be compared with. In principal directions: that share for a random walk of many steps in many dimensions;
+            in others: for directions drawn at random.
         plane: where in the weights this is.
         samples: how many samples the loss is the mean over.
         minima: the local minima inside, the lowest first; empty where this is a slice.
         exact: whether this is all there is: a problem of one or two weights.
         note: what is to be said about it.
         seconds: wall time spent.
+        slope: (n,) with one axis: how fast the loss rises along it, from the gradient; None with two.
 
     Example:
         >>> from surefoot import descend
@@ -89,6 +97,22 @@ class Surface:
     exact: bool
     note: str
     seconds: float
+    slope: Column | None = None
+
+    @property
+    def barrier(self) -> float:
+        """How far the loss rises along a line above the straight way between its losses at 0 and 1; NaN with two axes.
+
+        Between the ends of two runs: 0 where one can walk from one to the other without climbing (linear mode connectivity). The straight
+        way as in Frankle, Dziugaite, Roy and Carbin 2020, section 2.
+        """
+        if len(self.axes) != 1:
+            return math.nan
+        (x,) = self.axes
+        between = (x >= -1e-9) & (x <= 1 + 1e-9)
+        ends = np.interp([0.0, 1.0], x, self.loss)
+        above = self.loss[between] - (ends[0] + (ends[1] - ends[0]) * x[between])
+        return float(max(0.0, above.max())) if between.any() else math.nan
 
     def __str__(self) -> str:
         finite = self.loss[np.isfinite(self.loss)]
@@ -103,10 +127,9 @@ class Surface:
             ]
             lines += [f"and {len(self.minima) - 5} more, higher ones"] if len(self.minima) > 5 else []
         elif self.paths:
-            lines.append(f"holds {self.explained:.0%} of the motion of the path (a random walk shows {self.by_chance:.0%})")
-            far = max(float(path.distance.max()) for path in self.paths)
-            off = max((float(np.nanmax(np.abs(path.under - path.loss))) for path in self.paths), default=0.0)
-            lines.append(f"the path is up to {far:.3g} away from it, and its loss differs by up to {off:.3g} from that under it")
+            lines += _honesty(self)
+        if self.plane.kind == "line":
+            lines.append(f"between the two ends the loss rises {self.barrier:.3g} above the straight way")
         return "\n".join([*lines, *([self.note] if self.note else [])])
 
 
@@ -114,34 +137,47 @@ def landscape(
     problem: Problem,
     runs: Run | Sequence[Run] = (),
     *,
-    plane: str = "auto",
+    plane: str | Plane = "auto",
     resolution: int = 51,
     extent: Sequence[float] | None = None,
     data: str | int = SHOWN,
     seed: int = 0,
+    keep: str | os.PathLike[str] | None = None,
     memory_limit: int = MEMORY,
-    seen: Callable[[int], None] | None = None,
+    progress: bool | None = None,
 ) -> Surface:
     """The loss around descents: all of it for one or two weights, else on the plane that shows most of the paths.
+
+    A grid that takes many passes is filled coarse first; Ctrl-C then returns the finest level that was complete. One that will take more than a
+    minute says so in a `SurefootWarning` before it goes on.
 
     Args:
         problem: what is shown; its model stays bitwise as it is.
         runs: one run, or several from one start that race on one surface.
-        plane: ``"axes"``: the weights themselves, where there are one or two; ``"path"``: the principal directions of the paths; ``"ends"``: through
-            the ends of two runs and the end of a third or their start; ``"random"``: filter-normalised directions; ``"auto"``: the first of
-            axes, path and random that there is.
-        resolution: grid points along each axis, 2 to 2001; one more than an even number has the middle on the grid.
+        plane: what is shown.
+            ``"axes"``: the weights themselves, where there are one or two;
+            ``"path"``: the two principal directions of the paths;
+            ``"line"``: from the end of the first run to that of the second, or from the start of a single run to its end;
+            ``"ends"``: the plane through the ends of two runs, and the end of a third or their start;
+            ``"curvature"``: the two steepest directions, at the end of the first run or at the problem's own weights;
+            ``"random"``: filter-normalised directions there;
+            a `Plane` of your own;
+            ``"auto"``: the first of axes, path and random that there is.
+        resolution: grid points along each axis, 2 to 10,000; one more than an even number has the middle on the grid.
         extent: ``(low, high)`` or ``(low, high, low of the second axis, high of it)`` in coordinates of the plane; None: what shows the paths.
         data: ``"train"``, ``"validation"``, or a number of training samples.
         seed: draws the samples and the random directions.
+        keep: a file for the losses, written on the way; where it is there already, the grid goes on from it.
         memory_limit: bytes that a batched pass may take.
-        seen: called after each batched pass with the number of points that it took.
+        progress: draw a bar with the time left on standard error; None: if that is a terminal.
 
     Returns:
         `Surface`.
 
     Raises:
         SettingError: a setting makes no sense, the runs are of another problem, or their paths do not span a plane.
+        StoreError: the file cannot be read or written.
+        KeyboardInterrupt: Ctrl-C before the coarsest level was complete.
 
     Example:
         >>> from surefoot import problems
@@ -150,38 +186,44 @@ def landscape(
         ((11, 11), True)
     """
     began = time.perf_counter()
-    if plane not in PLANES:
-        raise SettingError(f"plane must be one of {', '.join(PLANES)}, got {plane!r}.")
-    if isinstance(resolution, bool) or not isinstance(resolution, int) or not 2 <= resolution <= MOST:
-        raise SettingError(
-            f"resolution must be an int from 2 to {MOST}, got {resolution!r}: {MOST} x {MOST} are four million points."
-        )
+    _check(plane, resolution)
     many = [runs] if isinstance(runs, Run) else list(runs)
     rows = Rows(problem, data, seed, memory_limit)
     paths = [_path(run, rows, index) for index, run in enumerate(many)]
     losses = [rows.losses(_cut(points), len(points)) for _, points in paths]
     near = [points[torch.from_numpy(_near(loss, losses))] for (_, points), loss in zip(paths, losses, strict=True)]
-    shown = _plane(plane, rows, near, seed)
+    shown, remark = chosen(plane, rows, near, data, seed)
     coordinates = [shown.coordinates(points).numpy() for points in near]
     lines = _lines(shown, coordinates, problem, extent, resolution)
-    grid = np.stack(np.meshgrid(*lines), -1).reshape(-1, len(lines))
-    at = torch.from_numpy(grid)
-    loss = rows.losses(lambda first, last: shown.rows(at[first:last]), len(grid), seen or (lambda count: None))
-    height = loss.reshape([len(line) for line in reversed(lines)])
-    moved = torch.cat(near) if paths else None
+    grid = filled(rows, shown, lines, keep, progress)
+    lines = tuple(line[:: grid.stride] for line in lines)
+    notes = [remark, rows.note, "batch normalisation: statistics of the data shown" if rows.normalised else ""]
+    notes.append(f"interrupted: every {grid.stride}th of {resolution:,} points along each axis" if grid.stride > 1 else "")
+    placed = [_on(shown, rows, run, *path, loss) for run, path, loss in zip(many, paths, losses, strict=True)]
     return Surface(
         axes=lines,
-        loss=height,
-        paths=tuple(_on(shown, rows, *path, loss) for path, loss in zip(paths, losses, strict=True)),
-        explained=shown.explained(moved) if moved is not None else math.nan,
-        by_chance=BY_CHANCE[len(lines)],
+        loss=grid.loss,
+        paths=tuple(placed),
+        explained=shown.explained(torch.cat(near)) if near else math.nan,
+        by_chance=BY_CHANCE[len(lines)] if shown.kind == "path" else min(1.0, len(lines) / rows.size),
         plane=shown,
         samples=rows.count,
-        minima=minima(problem, lines, height, data, seed) if shown.kind == "axes" else (),
+        minima=minima(problem, lines, grid.loss, data, seed) if shown.kind == "axes" else (),
         exact=shown.kind == "axes",
-        note="; ".join(filter(None, [rows.note, "batch normalisation: statistics of the data shown" if rows.normalised else ""])),
+        note="; ".join(filter(None, notes)),
         seconds=time.perf_counter() - began,
+        slope=rows.slopes(shown.rows(torch.from_numpy(lines[0])[:, None]), shown.directions[0]) if len(lines) == 1 else None,
     )
+
+
+def _check(plane: str | Plane, resolution: int) -> None:
+    if not isinstance(plane, Plane) and plane not in PLANES:
+        raise SettingError(f"plane must be a Plane or one of {', '.join(PLANES)}, got {plane!r}.")
+    if isinstance(resolution, bool) or not isinstance(resolution, int) or not 2 <= resolution <= MOST:
+        raise SettingError(
+            f"resolution must be an int from 2 to {MOST:,}, got {resolution!r}: one point is no surface, "
+            f"and {MOST:,} x {MOST:,} are a hundred million already."
+        )
 
 
 def _path(run: Run, rows: Rows, index: int) -> tuple[Column, Tensor]:
@@ -196,34 +238,6 @@ def _path(run: Run, rows: Rows, index: int) -> tuple[Column, Tensor]:
     return np.asarray(run.path.steps)[kept][finite.numpy()], points[finite]
 
 
-def _plane(plane: str, rows: Rows, paths: Sequence[Tensor], seed: int) -> Plane:
-    start = rows.start().cpu()
-    if plane == "axes" or (plane == "auto" and rows.size <= 2):
-        if rows.size > 2:
-            raise SettingError(
-                f'plane="axes" needs one or two weights, the problem has {rows.size:,}. Give plane="path" or "random".'
-            )
-        return axes(start, _names(rows))
-    if plane == "path" or (plane == "auto" and paths):
-        if not paths:
-            raise SettingError('plane="path" needs a run: landscape(problem, [descend(problem, ...)]).')
-        return principal(paths)
-    if plane == "ends":
-        if len(paths) < 2:
-            raise SettingError('plane="ends" needs two runs, for a line between their ends and their start beside it.')
-        return through([paths[0][-1], paths[1][-1], paths[2][-1] if len(paths) > 2 else paths[0][0]])
-    return random(start, rows.parameters, seed)
-
-
-def _names(rows: Rows) -> tuple[str, ...]:
-    """What the one or two weights are called."""
-    return tuple(
-        name if shape.numel() == 1 else f"{name}[{index}]"
-        for name, shape in rows.parameters.items()
-        for index in range(shape.numel())
-    )
-
-
 def _lines(
     plane: Plane, coordinates: Sequence[Column], problem: Problem, extent: Sequence[float] | None, resolution: int
 ) -> tuple[Column, ...]:
@@ -235,7 +249,7 @@ def _lines(
             wanted = "low, high" if dimensions == 1 else "low, high, low of the second axis, high of it"
             raise SettingError(f"extent must be ({wanted}), each low below its high, got {tuple(extent)!r}.")
         return tuple(np.linspace(bounds[2 * axis], bounds[2 * axis + 1], resolution) for axis in range(dimensions))
-    known: list[Any] = list(coordinates)
+    known: list[Any] = list(coordinates) if plane.kind != "random" else []  # which holds next to nothing of a path
     if plane.kind == "axes":
         start = torch.cat([p.detach().reshape(-1) for p in trainable(problem.model).values()]).double().cpu().numpy()
         minima = problem.answer.minima if problem.answer is not None else ()
@@ -262,7 +276,21 @@ def _cut(rows: Tensor) -> Callable[[int, int], Tensor]:
     return lambda first, last: rows[first:last]
 
 
-def _on(plane: Plane, rows: Rows, steps: Column, points: Tensor, loss: Column) -> PathOn:
+def _on(plane: Plane, rows: Rows, run: Run, steps: Column, points: Tensor, loss: Column) -> PathOn:
     at = plane.coordinates(points)
     under = rows.losses(lambda first, last: plane.rows(at[first:last]), len(points))
-    return PathOn(steps, at.numpy(), loss, under, plane.distance(points).numpy(), plane.explained(points))
+    far = plane.distance(points).numpy()
+    return PathOn(steps, at.numpy(), loss, under, far, plane.explained(points), run.config, run.ended)
+
+
+def _honesty(surface: Surface) -> list[str]:
+    """How much of the paths is seen, and how far what is seen is from what is."""
+    chance = "a random walk shows" if surface.plane.kind == "path" else "random directions would hold"
+    far = max(float(path.distance.max()) for path in surface.paths)
+    off = max((float(np.nanmax(np.abs(path.under - path.loss))) for path in surface.paths), default=0.0)
+    several = len(surface.paths) > 1
+    share = f"{surface.by_chance:.0%}" if surface.by_chance >= 0.005 else f"{100 * surface.by_chance:.1g}%"
+    return [
+        f"holds {surface.explained:.0%} of the motion of the path{'s' * several} ({chance} {share})",
+        f"a path is up to {far:.3g} away from it, and its loss differs by up to {off:.3g} from that under it",
+    ]
