@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 
@@ -96,7 +98,21 @@ def surface(dimensions=2, resolution=21):
     losses = ((on - 1) ** 2).sum(1)
     plane = Plane(torch.zeros(dimensions), torch.eye(dimensions), "axes", ("w", "b")[:dimensions])
     path = PathOn(steps, on, losses, losses, np.zeros(5), 1.0)
-    return Surface(axes, loss, (path,), 1.0, 0.76, plane, 100, (Minimum((1.0,) * dimensions, 0.0),), True, "", 0.1)
+    slope = 2 * (axes[0] - 1) if dimensions == 1 else None
+    return Surface(axes, loss, (path,), 1.0, 0.76, plane, 100, (Minimum((1.0,) * dimensions, 0.0),), True, "", 0.1, slope)
+
+
+def race(dimensions=2):
+    """The same parabola, walked at four rates: x_k = 1 + (0 - 1) (1 - 2 lr)^k in every direction."""
+    whole = surface(dimensions)
+    steps = np.arange(41)
+    paths = []
+    for rate in (0.001, 0.4, 0.98, 1.2):
+        on = 1 - np.stack([(1 - 2 * rate) ** steps] * dimensions, 1)
+        losses = ((on - 1) ** 2).sum(1)
+        config = {"problem": "parabola", "optimizer": "sgd", "lr": rate}
+        paths.append(PathOn(steps, on, losses, losses, np.zeros(41), 1.0, config, "diverged" if rate > 1 else "steps"))
+    return dataclasses.replace(whole, paths=tuple(paths))
 
 
 EVERY_PICTURE = {
@@ -108,8 +124,16 @@ EVERY_PICTURE = {
     "found-map": (found(), "map", None),
     "surface-curve": (surface(1), "landscape", None),
     "surface-plane": (surface(2), "landscape", None),
+    "surface-race-curve": (race(1), "landscape", None),
+    "surface-race-plane": (race(2), "landscape", None),
     "list-loss": ([run(noisy(60, seed), optimizer=name) for seed, name in enumerate(("sgd", "adam"))], "loss", None),
     "list-map": (rates_apart(), "map", None),
+}
+
+# The same for those that are several pictures beside each other.
+EVERY_PANELS = {
+    "surface-multiples": (race(2), "multiples", None),
+    "surface-multiples-curve": (race(1), "multiples", None),
 }
 
 # Values that pictures of losses are easily ruined by.

@@ -6,42 +6,48 @@ import dataclasses
 
 import numpy as np
 import pytest
-from planted_pictures import EVERY_PICTURE, noisy, run, trace
+from planted_pictures import EVERY_PANELS, EVERY_PICTURE, noisy, run, trace
 
 from surefoot.errors import SettingError
 from surefoot.figures.layers import COLOURS, Marks
 from surefoot.figures.marks import kinds, marks
 from surefoot.figures.pictures import PICTURES
 
+ALL = EVERY_PICTURE | EVERY_PANELS
+
+
+def layers(picture):
+    return [layer for panel in getattr(picture, "panels", [picture]) for layer in panel.layers]
+
 
 def test_every_row_of_the_table_is_tested():
     tested = {
         picture
-        for answer, kind, _ in EVERY_PICTURE.values()
+        for answer, kind, _ in [*EVERY_PICTURE.values(), *EVERY_PANELS.values()]
         for row, picture in PICTURES.items()
         if isinstance(answer, row[0]) and row[1] == kind
     }
     assert tested == set(PICTURES.values())
 
 
-@pytest.mark.parametrize(("answer", "kind", "problem"), EVERY_PICTURE.values(), ids=EVERY_PICTURE)
+@pytest.mark.parametrize(("answer", "kind", "problem"), ALL.values(), ids=ALL)
 def test_marks_are_pure(answer, kind, problem):
     assert marks(answer, kind=kind, problem=problem) == marks(answer, kind=kind, problem=problem)
 
 
-@pytest.mark.parametrize(("answer", "kind", "problem"), EVERY_PICTURE.values(), ids=EVERY_PICTURE)
+@pytest.mark.parametrize(("answer", "kind", "problem"), ALL.values(), ids=ALL)
 def test_marks_are_frozen(answer, kind, problem):
     picture = marks(answer, kind=kind, problem=problem)
     with pytest.raises(dataclasses.FrozenInstanceError):
         picture.title = "another"
-    arrays = [value for layer in picture.layers for value in vars(layer).values() if isinstance(value, np.ndarray)]
-    assert arrays or picture.layers
+    arrays = [value for layer in layers(picture) for value in vars(layer).values() if isinstance(value, np.ndarray)]
+    assert arrays or layers(picture)
     assert not any(array.flags.writeable for array in arrays)
 
 
-@pytest.mark.parametrize(("answer", "kind", "problem"), EVERY_PICTURE.values(), ids=EVERY_PICTURE)
+@pytest.mark.parametrize(("answer", "kind", "problem"), ALL.values(), ids=ALL)
 def test_colours_are_known(answer, kind, problem):
-    for layer in marks(answer, kind=kind, problem=problem).layers:
+    for layer in layers(marks(answer, kind=kind, problem=problem)):
         colour = getattr(layer, "colour", "ink")
         assert colour in COLOURS if isinstance(colour, str) else 0 <= colour <= 1
 

@@ -14,11 +14,23 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from planted_pictures import AWKWARD, EVERY_PICTURE, found, line_problem, line_run, noisy, range_test, rates_apart, run
+from planted_pictures import (
+    AWKWARD,
+    EVERY_PANELS,
+    EVERY_PICTURE,
+    found,
+    line_problem,
+    line_run,
+    noisy,
+    range_test,
+    rates_apart,
+    run,
+)
 
+from surefoot.errors import SettingError
 from surefoot.figures.layers import Heat, Line, Points, Rule
 from surefoot.figures.marks import marks
-from surefoot.figures.matplotlib import HEX, plot
+from surefoot.figures.matplotlib import HEX, THEMES, plot
 from surefoot.figures.scales import ticks
 
 
@@ -35,6 +47,45 @@ def test_every_picture_is_drawn_with_the_words_and_limits_of_its_marks(answer, k
     assert (axes.get_xscale(), axes.get_yscale()) == (picture.x_scale, picture.y_scale)
     assert (axes.get_xlim(), axes.get_ylim()) == (picture.x_limits, picture.y_limits)
     assert len(np.unique(rendered(axes))) > 10
+
+
+@pytest.mark.parametrize(("answer", "kind", "problem"), EVERY_PANELS.values(), ids=EVERY_PANELS)
+def test_several_pictures_stand_beside_each_other(answer, kind, problem):
+    picture = marks(answer, kind=kind, problem=problem)
+    figure = plot(answer, kind=kind, problem=problem).figure
+    drawn = figure.axes[: len(picture.panels)]
+    assert [axes.get_title(loc="left") for axes in drawn] == [panel.title for panel in picture.panels]
+    assert [(axes.get_xlim(), axes.get_ylim()) for axes in drawn] == [(panel.x_limits, panel.y_limits) for panel in picture.panels]
+    assert len(figure.axes) == len(drawn) + bool(picture.panels[0].of(Heat))  # one scale of colours for all
+    assert figure.get_suptitle() == picture.title
+    with pytest.raises(SettingError, match="These are 4 pictures, which need a figure of their own"):
+        plot(answer, kind=kind, problem=problem, ax=figure.axes[0])
+
+
+@pytest.mark.parametrize(("theme", "paper", "ink"), [("light", "#ffffff", "#000000"), ("dark", "#16181d", "#e8e8e8")])
+def test_themes_have_their_paper_and_ink(theme, paper, ink):
+    before = dict(mpl.rcParams)
+    axes = plot(run(noisy(30)), theme=theme)
+    assert (to_hex(axes.figure.get_facecolor()), to_hex(axes.get_facecolor())) == (paper, paper)
+    assert to_hex(axes.xaxis.label.get_color()) == ink
+    assert dict(mpl.rcParams) == before
+    with pytest.raises(SettingError, match=r"no theme named 'drak'\. Did you mean 'dark'"):
+        plot(run(noisy(30)), theme="drak")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("colour", HEX)
+def test_every_colour_is_seen_on_its_paper(theme, colour):
+    """WCAG 2.2, 1.4.11: graphics need a contrast of 3 to what is beside them; the palest of the palette (Okabe and Ito) have 2 on white."""
+
+    def luminance(code):
+        parts = [int(code[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    paper = luminance(str(THEMES[theme]["figure.facecolor"]) if theme == "dark" else "#ffffff")
+    brighter, darker = sorted([luminance(HEX[colour]), paper], reverse=True)
+    assert (brighter + 0.05) / (darker + 0.05) > 2
 
 
 @pytest.mark.parametrize("answer", AWKWARD.values(), ids=AWKWARD)

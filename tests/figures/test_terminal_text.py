@@ -8,7 +8,18 @@ import re
 import numpy as np
 import plotext
 import pytest
-from planted_pictures import AWKWARD, EVERY_PICTURE, found, line_problem, line_run, noisy, range_test, rates_apart, run
+from planted_pictures import (
+    AWKWARD,
+    EVERY_PANELS,
+    EVERY_PICTURE,
+    found,
+    line_problem,
+    line_run,
+    noisy,
+    range_test,
+    rates_apart,
+    run,
+)
 
 from surefoot.errors import SettingError
 from surefoot.figures import terminal
@@ -35,6 +46,17 @@ def test_every_picture_fits_and_says_what_it_shows(answer, kind, problem, width)
     assert picture.x_label in words
     assert picture.y_label in words
     assert all(layer.label in words for layer in picture.layers if hasattr(layer, "label"))
+
+
+@pytest.mark.parametrize(("answer", "kind", "problem"), EVERY_PANELS.values(), ids=EVERY_PANELS)
+def test_several_pictures_stand_below_each_other(answer, kind, problem):
+    picture = marks(answer, kind=kind, problem=problem)
+    lines = draw(answer, kind=kind, problem=problem, width=60).splitlines()
+    assert lines[0] == picture.title
+    assert [line for line in lines if line in {panel.title for panel in picture.panels}] == [
+        panel.title for panel in picture.panels
+    ]
+    assert sum("┌" in line for line in lines) == len(picture.panels)
 
 
 @pytest.mark.parametrize("answer", AWKWARD.values(), ids=AWKWARD)

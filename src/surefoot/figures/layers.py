@@ -71,7 +71,7 @@ class Band(_Value):
 
 @dataclass(frozen=True, eq=False)
 class Points(_Value):
-    """Single points; ``shape`` is ``"dot"``, ``"circle"`` (hollow) or ``"cross"`` (what went wrong)."""
+    """Single points; ``shape`` is ``"dot"``, ``"circle"`` (hollow), ``"square"``, ``"diamond"``, ``"star"`` or ``"cross"`` (what went wrong)."""
 
     x: Column
     y: Column
@@ -120,7 +120,37 @@ class Heat(_Value):
     label: str
 
 
-Layer: TypeAlias = Line | Band | Points | Rule | Span | Heat
+@dataclass(frozen=True, eq=False)
+class Contour(_Value):
+    """The lines along which a `Heat` has one value; those of several values are one after the other, with NaN between them.
+
+    Attributes:
+        x, y: (points,) in the units of the axes.
+        levels: the values, rising.
+    """
+
+    x: Column
+    y: Column
+    levels: Column
+
+
+@dataclass(frozen=True, eq=False)
+class Arrows(_Value):
+    """Arrows along the x axis, such as steps; an arrow of length 0 is left out.
+
+    Attributes:
+        x, y: (arrows,) where they begin.
+        length: (arrows,) how far they go to the right, in units of x; negative to the left.
+    """
+
+    x: Column
+    y: Column
+    length: Column
+    colour: Colour = "grey"
+    label: str = ""
+
+
+Layer: TypeAlias = Line | Band | Points | Rule | Span | Heat | Contour | Arrows
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +186,21 @@ class Marks(_Value):
     def of(self, kind: type[Any]) -> tuple[Any, ...]:
         """The layers of one kind, in their order."""
         return tuple(layer for layer in self.layers if isinstance(layer, kind))
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Several pictures that are to be compared, beside each other.
+
+    Attributes:
+        title: what they have in common.
+        panels: from left to right, then from top to bottom.
+        notes: what is to be said about all of them.
+    """
+
+    title: str
+    panels: tuple[Marks, ...]
+    notes: tuple[str, ...] = ()
 
 
 def _frozen(values: Any) -> Column:

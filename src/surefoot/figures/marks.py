@@ -5,26 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from surefoot.curvature.spectrum import Spectrum
 from surefoot.errors import SettingError, unknown
-from surefoot.figures.layers import Band, Heat, Layer, Line, Marks, Points, Rule, Span
-from surefoot.figures.pictures import PICTURES, Picture, default_kind
+from surefoot.figures.layers import Arrows, Band, Contour, Heat, Layer, Line, Marks, Panels, Points, Rule, Span
+from surefoot.figures.pictures import PICTURES, Beside, Picture, default_kind
 from surefoot.problem import Problem
 
-__all__ = ["Band", "Heat", "Layer", "Line", "Marks", "Points", "Rule", "Span", "kinds", "marks"]
+__all__ = ["Arrows", "Band", "Contour", "Heat", "Layer", "Line", "Marks", "Panels", "Points", "Rule", "Span", "kinds", "marks"]
 
 
-def marks(answer: Any, *, kind: str | None = None, problem: Problem | None = None) -> Marks:
+def marks(
+    answer: Any, *, kind: str | None = None, problem: Problem | None = None, curvature: float | Spectrum | None = None
+) -> Marks | Panels:
     """The picture of a value, as numbers.
 
     Args:
-        answer: a `Trace`, a `Run`, a `Found`, or a list of runs and traces.
-        kind: ``"loss"`` against the step; ``"rate"``: loss against the learning rate; ``"fit"``: the points and the fitted curve
-            of a run, with ``problem=``; ``"map"``: the final loss over rate and steps, of a list. None: ``"rate"`` for a range test
-            and for a `Found`, else ``"loss"``.
+        answer: a `Trace`, a `Run`, a `Found`, a `Surface`, or a list of runs and traces.
+        kind: what is drawn; None: ``"rate"`` for a range test and for a `Found`, ``"landscape"`` for a `Surface`, else ``"loss"``.
+            ``"loss"``: against the step;
+            ``"rate"``: loss against the learning rate;
+            ``"fit"``: the points and the fitted curve of a run, with ``problem=``;
+            ``"map"``: the final loss over rate and steps, of a list;
+            ``"landscape"``: the loss over the weights with the paths;
+            ``"multiples"``: a small landscape for each path.
         problem: the problem that a run descended, for ``"fit"``.
+        curvature: L, or a `Spectrum`, whose largest eigenvalue it is: pictures over rates then show 1/L and 2/L.
 
     Returns:
-        The same `Marks` for the same answer; nothing is drawn, shown or written.
+        The same `Marks` (or `Panels` of them) for the same answer; nothing is drawn, shown or written.
 
     Raises:
         SettingError: the value has no picture, or none of that kind.
@@ -38,7 +46,8 @@ def marks(answer: Any, *, kind: str | None = None, problem: Problem | None = Non
     known = kinds(answer)
     if kind is not None and kind not in known:
         raise unknown(f"kind of picture of {_described(answer)}", kind, known)
-    return known[kind or default_kind(answer, known)](answer, problem)
+    largest = curvature.largest if isinstance(curvature, Spectrum) else curvature
+    return known[kind or default_kind(answer, known)](answer, Beside(problem, largest))
 
 
 def kinds(answer: Any) -> dict[str, Picture]:

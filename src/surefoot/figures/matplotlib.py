@@ -8,18 +8,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps, rcParams
+from matplotlib import colormaps, rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import ListedColormap, LogNorm, Normalize, to_hex
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation, Text
 from matplotlib.ticker import Formatter, Locator, LogLocator, NullFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from surefoot.figures.layers import Band, Colour, Heat, Layer, Line, Marks, Points, Rule, Scale, Span
+from surefoot.curvature.spectrum import Spectrum
+from surefoot.errors import SettingError, unknown
+from surefoot.figures.layers import Arrows, Band, Colour, Contour, Heat, Layer, Line, Marks, Panels, Points, Rule, Scale, Span
 from surefoot.figures.marks import marks
 from surefoot.figures.scales import edges, tick_labels, ticks
 from surefoot.problem import Problem
@@ -35,8 +40,16 @@ HEX = {
     "sky": "#56B4E9",
     "brown": "#7A4B1E",
 }
+BODIES = (("square", "s", 36), ("diamond", "D", 34), ("star", "*", 120))  # names, markers and sizes of filled points
 MAP = "viridis"  # brightness rises evenly along it: readable in grey and with any colour vision
 BRIGHTEST = 0.85  # the part of that scale that is still seen as a line on white
+INK, PAPER = "#e8e8e8", "#16181d"
+INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+PAPERED = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+THEMES: dict[str, dict[str, Any]] = {
+    "light": dict.fromkeys(INKED, "black") | dict.fromkeys(PAPERED, "white"),
+    "dark": dict.fromkeys(INKED, INK) | dict.fromkeys(PAPERED, PAPER),
+}
 SIZE = (7.2, 4.6)  # inches: two columns of a page, most of a notebook's width
 ROW = 12.0  # points from one row of small text to the next
 GAP = 10.0  # pixels between two labels in a row
@@ -45,20 +58,30 @@ FILLED = 0.93  # of a row: text gets a few percent wider when the picture is sav
 MINOR_DECADES = 12  # beyond, ten small ticks per decade are a grey bar
 
 
-def plot(answer: Any, *, kind: str | None = None, ax: Axes | None = None, problem: Problem | None = None) -> Axes:
+def plot(
+    answer: Any,
+    *,
+    kind: str | None = None,
+    ax: Axes | None = None,
+    problem: Problem | None = None,
+    curvature: float | Spectrum | None = None,
+    theme: str | None = None,
+) -> Axes:
     """Draws the picture of a value.
 
     Args:
-        answer: a `Trace`, a `Run`, a `Found`, or a list of runs and traces.
-        kind: ``"loss"``, ``"rate"``, ``"fit"`` or ``"map"``; None: the usual one of the value.
+        answer: a `Trace`, a `Run`, a `Found`, a `Surface`, or a list of runs and traces.
+        kind: ``"loss"``, ``"rate"``, ``"fit"``, ``"map"``, ``"landscape"``, ``"3d"`` or ``"multiples"``; None: the usual one of the value.
         ax: where to draw; None: on a new figure, which a notebook shows and ``.figure.savefig(path)`` writes.
         problem: the problem that a run descended, for ``"fit"``.
+        curvature: the largest eigenvalue L of the Hessian, or a `Spectrum`: pictures over rates then show 1/L and 2/L.
+        theme: ``"light"`` or ``"dark"``; None: as matplotlib is set.
 
     Returns:
-        The axes that were drawn on.
+        The axes that were drawn on; of several pictures those of the first.
 
     Raises:
-        SettingError: the value has no picture, or none of that kind.
+        SettingError: the value has no picture, or none of that kind; several pictures are to be drawn on one pair of axes.
 
     Example:
         >>> from surefoot.trace import Row, Trace
@@ -66,19 +89,55 @@ def plot(answer: Any, *, kind: str | None = None, ax: Axes | None = None, proble
         >>> plot(trace).lines[0].get_ydata().tolist()
         [1.0, 0.75, 0.5, 0.25]
     """
-    return draw(marks(answer, kind=kind, problem=problem), ax)
+    if theme is not None and theme not in THEMES:
+        raise unknown("theme", theme, THEMES)
+    picture = marks(answer, kind=kind, problem=problem, curvature=curvature)
+    with rc_context(THEMES[theme] if theme is not None else None):  # type: ignore[arg-type]
+        if isinstance(picture, Marks):
+            return draw(picture, ax)
+        if ax is not None:
+            raise SettingError(f"These are {len(picture.panels)} pictures, which need a figure of their own: leave out ax=.")
+        return draw_panels(picture)
 
 
 def draw(picture: Marks, ax: Axes | None = None) -> Axes:
     """Draws marks, on a new figure if no axes are given."""
     ax = ax or _new_axes()
+    _draw_layers(picture, ax)
+    for heat in picture.of(Heat):
+        _bar([ax], heat)
+    _tidy(ax, picture)
+    _annotate(ax, picture)
+    return ax
+
+
+def draw_panels(picture: Panels) -> Axes:
+    """Draws several pictures beside each other, with one scale of colours for all."""
+    columns = 2 if len(picture.panels) in (2, 4) else min(3, len(picture.panels))
+    rows = -(-len(picture.panels) // columns)
+    figure = Figure(figsize=(SIZE[0] * (1.0 if columns == 2 else 1.35), 0.4 + 2.7 * rows), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = [figure.add_subplot(rows, columns, place + 1, axes_class=_ShownAxes) for place in range(len(picture.panels))]
+    for ax, panel in zip(axes, picture.panels, strict=True):
+        _draw_layers(panel, ax)
+        _tidy(ax, panel)
+        ax.set_title(panel.title, loc="left", fontsize=9, fontweight="bold")
+        ax.label_outer()
+    for heat in picture.panels[0].of(Heat):
+        _bar(axes, heat)
+    figure.suptitle(picture.title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    if picture.notes:
+        width = int(figure.get_figwidth() * 72 / 4.2)
+        lines = [line for note in picture.notes for line in textwrap.wrap(note, width)]
+        figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=8, alpha=0.75)
+    return axes[0]
+
+
+def _draw_layers(picture: Marks, ax: Axes) -> None:
     ax.set(xlabel=picture.x_label, ylabel=picture.y_label, xscale=picture.x_scale, yscale=picture.y_scale)
     ax.set(xlim=picture.x_limits, ylim=picture.y_limits)  # first: autoscaling overflows where losses do
     for place, layer in enumerate(picture.layers):
         _ARTISTS[type(layer)](ax, layer, 2 + 0.01 * place)
-    _tidy(ax, picture)
-    _annotate(ax, picture)
-    return ax
 
 
 class _ShownAxes(Axes):
@@ -109,6 +168,8 @@ def _colour(colour: Colour) -> str:
 
 def _line(ax: Axes, layer: Line, depth: float) -> None:
     weight: dict[str, Any] = {"alpha": 0.45, "linewidth": 0.8} if layer.faint else {"linewidth": 1.8}
+    if any(isinstance(collection, QuadMesh) for collection in ax.collections):  # over areas of any colour a line needs an edge
+        weight["path_effects"] = [withStroke(linewidth=weight["linewidth"] + 1.6, foreground="white", alpha=0.8)]
     ax.plot(layer.x, layer.y, color=_colour(layer.colour), linestyle=layer.style, label=layer.label or "_", zorder=depth, **weight)
     if np.isfinite(layer.y).sum() == 1:  # a single point has no line
         ax.plot(layer.x, layer.y, ".", color=_colour(layer.colour), zorder=depth)
@@ -121,11 +182,14 @@ def _band(ax: Axes, layer: Band, depth: float) -> None:
 
 
 def _points(ax: Axes, layer: Points, depth: float) -> None:
-    colour = _colour(layer.colour)
+    colour, edge = _colour(layer.colour), ax.get_facecolor()
     shapes: dict[str, dict[str, Any]] = {
         "dot": {"marker": "o", "s": 14, "color": colour, "alpha": 0.7, "linewidths": 0},
         "circle": {"marker": "o", "s": 26, "facecolors": ax.get_facecolor(), "edgecolors": colour, "linewidths": 1.4},
         "cross": {"marker": "x", "s": 60, "color": colour, "linewidths": 2.2, "clip_on": False},
+        **{
+            name: {"marker": mark, "s": size, "color": colour, "edgecolors": edge, "linewidths": 0.8} for name, mark, size in BODIES
+        },
     }
     ax.scatter(layer.x, layer.y, label=layer.label or "_", zorder=depth + 1, **shapes[layer.shape])
 
@@ -138,12 +202,21 @@ def _span(ax: Axes, layer: Span, depth: float) -> None:
     ax.axvspan(layer.low, layer.high, color=_colour(layer.colour), alpha=0.14, linewidth=0, label=layer.label, zorder=depth)
 
 
+def _contour(ax: Axes, layer: Contour, depth: float) -> None:
+    ax.plot(layer.x, layer.y, color="white", alpha=0.35, linewidth=0.7, zorder=depth)
+
+
+def _arrows(ax: Axes, layer: Arrows, depth: float) -> None:
+    kept = layer.length != 0
+    x, y, length = layer.x[kept], layer.y[kept], layer.length[kept]
+    shape: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.0032, "headwidth": 4, "minlength": 0.1}
+    ax.quiver(x, y, length, np.zeros(len(x)), color=_colour(layer.colour), zorder=depth, **shape)
+    ax.plot([], [], color=_colour(layer.colour), marker=">", markersize=4, label=layer.label or "_")
+
+
 def _heat(ax: Axes, layer: Heat, depth: float) -> None:
-    norm = (LogNorm if layer.scale == "log" else Normalize)(*layer.limits, clip=True)
     x, y = edges(layer.x, ax.get_xscale()), edges(layer.y, ax.get_yscale())  # type: ignore[arg-type]
-    mesh = ax.pcolormesh(x, y, np.ma.masked_invalid(layer.values), norm=norm, cmap=MAP, zorder=depth)
-    bar = ax.figure.colorbar(mesh, ax=ax, label=layer.label)
-    _ticks(bar.ax.yaxis, layer.scale)
+    ax.pcolormesh(x, y, np.ma.masked_invalid(layer.values), norm=_norm(layer), cmap=MAP, zorder=depth)
     lost = np.ma.masked_equal(layer.diverged, False)
     ax.pcolormesh(x, y, lost, cmap=ListedColormap([HEX["grey"]]), alpha=0.25, linewidth=0, zorder=depth)
     rows, columns = np.nonzero(layer.diverged)
@@ -159,6 +232,16 @@ def _heat(ax: Axes, layer: Heat, depth: float) -> None:
     )
 
 
+def _norm(layer: Heat) -> Normalize:
+    return (LogNorm if layer.scale == "log" else Normalize)(*layer.limits, clip=True)
+
+
+def _bar(axes: Sequence[Axes], layer: Heat) -> None:
+    """The scale of the colours, beside all axes that share it."""
+    bar = axes[0].figure.colorbar(ScalarMappable(_norm(layer), MAP), ax=list(axes), label=layer.label)
+    _ticks(bar.ax.yaxis, layer.scale)
+
+
 _ARTISTS: dict[type[Layer], Callable[[Axes, Any, float], None]] = {
     Line: _line,
     Band: _band,
@@ -166,6 +249,8 @@ _ARTISTS: dict[type[Layer], Callable[[Axes, Any, float], None]] = {
     Rule: _rule,
     Span: _span,
     Heat: _heat,
+    Contour: _contour,
+    Arrows: _arrows,
 }
 
 

@@ -13,8 +13,24 @@ from typing import Any
 import numpy as np
 import plotext
 
+from surefoot.curvature.spectrum import Spectrum
 from surefoot.errors import SettingError
-from surefoot.figures.layers import Band, Colour, Heat, Layer, Limits, Line, Marks, Points, Rule, Scale, Span
+from surefoot.figures.layers import (
+    Arrows,
+    Band,
+    Colour,
+    Contour,
+    Heat,
+    Layer,
+    Limits,
+    Line,
+    Marks,
+    Panels,
+    Points,
+    Rule,
+    Scale,
+    Span,
+)
 from surefoot.figures.marks import marks
 from surefoot.figures.scales import edges, number, tick_labels, ticks
 from surefoot.problem import Problem
@@ -28,7 +44,7 @@ SHADES = "·░▒▓█"  # low to high, where there are no colours
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 RAW = "·"
 POLES = {"solid": "│", "dashed": "┊", "dashdot": "┊", "dotted": "┊"}
-SHAPES = {"dot": "•", "circle": "o", "cross": "x"}
+SHAPES = {"dot": "•", "circle": "o", "cross": "x", "square": "■", "diamond": "◆", "star": "★"}
 NARROWEST, LOWEST = 40, 8  # columns and rows: with less there is no room beside the numbers
 HEIGHT = 16
 FRAME = 3  # rows: two edges and the numbers
@@ -37,14 +53,21 @@ COLUMNS_PER_TICK = 12
 
 
 def draw(
-    answer: Any, *, kind: str | None = None, problem: Problem | None = None, width: int | None = None, height: int | None = None
+    answer: Any,
+    *,
+    kind: str | None = None,
+    problem: Problem | None = None,
+    curvature: float | Spectrum | None = None,
+    width: int | None = None,
+    height: int | None = None,
 ) -> str:
     """Draws the picture of a value as text.
 
     Args:
-        answer: a `Trace`, a `Run`, a `Found`, or a list of runs and traces.
-        kind: ``"loss"``, ``"rate"``, ``"fit"`` or ``"map"``; None: the usual one of the value.
+        answer: a `Trace`, a `Run`, a `Found`, a `Surface`, or a list of runs and traces.
+        kind: as for `plot`; None: the usual one of the value.
         problem: the problem that a run descended, for ``"fit"``.
+        curvature: as for `plot`.
         width: columns, 40 or more; None: those of the terminal, 80 where there is none.
         height: rows of the drawing itself, without legend and notes, 8 or more; None: 16.
 
@@ -67,11 +90,16 @@ def draw(
             f"A picture in a terminal needs {NARROWEST} columns and {LOWEST} rows at least, got {width} and {height}."
         )
     colourful = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return text(marks(answer, kind=kind, problem=problem), max(columns, NARROWEST), height or HEIGHT, colourful)
+    picture = marks(answer, kind=kind, problem=problem, curvature=curvature)
+    return text(picture, max(columns, NARROWEST), height or HEIGHT, colourful)
 
 
-def text(picture: Marks, width: int, height: int, colourful: bool) -> str:
+def text(picture: Marks | Panels, width: int, height: int, colourful: bool) -> str:
     """Marks as text of at most so many columns; ``height`` counts the rows of the drawing."""
+    if isinstance(picture, Panels):
+        parts = [text(panel, width, height, colourful) for panel in picture.panels]
+        wrapped = [line for words in (picture.title, *picture.notes) for line in textwrap.wrap(words, width)]
+        return "\n\n".join([*wrapped[:1], *parts, *wrapped[1:]])
     canvas = _Canvas(picture, width, height, colourful)
     for layer in picture.layers:
         _STROKES[type(layer)](canvas, layer)
@@ -238,6 +266,17 @@ def _heat(canvas: _Canvas, layer: Heat) -> None:
     canvas.enter(SHAPES["cross"], "grey", "diverged" if diverged.any() else "")
 
 
+def _contour(canvas: _Canvas, layer: Contour) -> None:
+    """Nothing: the shades of the heights say it at this resolution."""
+
+
+def _arrows(canvas: _Canvas, layer: Arrows) -> None:
+    for sign, symbol in ((1, "→"), (-1, "←")):
+        here = np.sign(layer.length) == sign
+        canvas.stroke(canvas.x(layer.x[here]), canvas.y(layer.y[here]), symbol, _code(layer.colour))
+    canvas.enter("→", layer.colour, layer.label)
+
+
 def _cells(canvas: _Canvas) -> tuple[Column, Column]:
     """The middle of every column and of every row."""
     return (np.arange(canvas.columns) + 0.5) / canvas.columns, (np.arange(canvas.height) + 0.5) / canvas.height
@@ -250,4 +289,6 @@ _STROKES: dict[type[Layer], Callable[[_Canvas, Any], None]] = {
     Rule: _rule,
     Span: _span,
     Heat: _heat,
+    Contour: _contour,
+    Arrows: _arrows,
 }

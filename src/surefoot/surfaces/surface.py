@@ -34,7 +34,7 @@ NEAR = 10.0  # times what the paths gained, above where they started: points wit
 MOST = 10_000  # grid points along an axis: a plane of more does not fit into memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PathOn:
     """A descent seen on a line or plane.
 
@@ -59,7 +59,7 @@ class PathOn:
     ended: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Surface:
     """The loss on a line or a plane through the weights, and the descents over it.
 

@@ -6,13 +6,15 @@ A new picture is one file and one row.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from surefoot.figures.layers import Marks
+from surefoot.figures.layers import Marks, Panels
 from surefoot.figures.pictures.fit import fit_picture
 from surefoot.figures.pictures.landscape import landscape_picture
 from surefoot.figures.pictures.loss import loss_picture
-from surefoot.figures.pictures.rate import found_map, found_picture, is_range_test, range_picture
+from surefoot.figures.pictures.multiples import multiples_picture
+from surefoot.figures.pictures.rate import found_map, found_picture, is_range_test, range_picture, with_limits
 from surefoot.figures.pictures.rate_map import map_picture
 from surefoot.find.found import Found
 from surefoot.problem import Problem
@@ -20,25 +22,45 @@ from surefoot.run import Run
 from surefoot.surfaces.surface import Surface
 from surefoot.trace import Trace
 
-Picture: TypeAlias = Callable[[Any, Problem | None], Marks]
+
+@dataclass(frozen=True)
+class Beside:
+    """What a picture may need beside the answer.
+
+    Attributes:
+        problem: what the run descended.
+        curvature: the largest eigenvalue of the Hessian, in loss per weight squared.
+    """
+
+    problem: Problem | None = None
+    curvature: float | None = None
 
 
-def _alone(picture: Callable[[Any], Marks]) -> Picture:
+Picture: TypeAlias = Callable[[Any, Beside], Marks | Panels]
+
+
+def _alone(picture: Callable[[Any], Marks | Panels]) -> Picture:
     """A picture that needs nothing but the answer."""
-    return lambda answer, problem: picture(answer)
+    return lambda answer, beside: picture(answer)
+
+
+def _with_limits(picture: Callable[[Any], Marks]) -> Picture:
+    """A picture over learning rates, with the limits that a curvature sets to them."""
+    return lambda answer, beside: with_limits(picture(answer), beside.curvature)
 
 
 # The first row of a type is its usual picture.
 PICTURES: dict[tuple[type, str], Picture] = {
     (Trace, "loss"): _alone(loss_picture),
-    (Trace, "rate"): _alone(range_picture),
+    (Trace, "rate"): _with_limits(range_picture),
     (Run, "loss"): _alone(loss_picture),
-    (Run, "fit"): fit_picture,
-    (Found, "rate"): _alone(found_picture),
-    (Found, "map"): _alone(found_map),
+    (Run, "fit"): lambda run, beside: fit_picture(run, beside.problem),
+    (Found, "rate"): _with_limits(found_picture),
+    (Found, "map"): _with_limits(found_map),
     (Surface, "landscape"): _alone(landscape_picture),
+    (Surface, "multiples"): _alone(multiples_picture),
     (Sequence, "loss"): _alone(loss_picture),
-    (Sequence, "map"): _alone(map_picture),
+    (Sequence, "map"): _with_limits(map_picture),
 }
 
 

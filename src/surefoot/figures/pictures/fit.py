@@ -1,4 +1,4 @@
-"""Points and the curve through them.  a run + its problem -> the points, the true line and the fitted one."""
+"""Points and the curve through them.  a run + its problem -> the points, the true line, the fitted one and where it came from."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import torch
 from surefoot.errors import SettingError
 from surefoot.figures.layers import Layer, Limits, Line, Marks, Points
 from surefoot.figures.scales import number, padded
-from surefoot.problem import Problem, is_pair
+from surefoot.problem import Problem, is_pair, trainable
 from surefoot.run import Run
 from surefoot.trace import Column
 
 CURVE = 201  # points of the fitted curve: smooth at any width, and the middle one lies in the middle
 SHOWN = 2000  # points; more of them cover each other
+MOMENTS = 6  # curves on the way
 FAR = 20.0  # times the height of the points: a curve further away would press them into a line
 
 
@@ -29,7 +30,8 @@ def fit_picture(run: Run, problem: Problem | None) -> Marks:
             ``true_w`` and ``true_b``.
 
     Returns:
-        Marks with the points (at most 2,000, spread evenly over the samples), the true line and the model with the run's weights.
+        Marks with the points (at most 2,000, spread evenly over the samples), the curve at some moments on the way, the true line and the model
+        with the run's weights.
 
     Raises:
         SettingError: there is no problem, or its data is not of that form.
@@ -39,7 +41,7 @@ def fit_picture(run: Run, problem: Problem | None) -> Marks:
         >>> line = problems.load("line")
         >>> picture = fit_picture(descend(line, lr=0.5, steps=200), line)
         >>> [layer.label for layer in picture.layers][:2]
-        ['points', 'true: 0.1 x + 0.5']
+        ['points', 'on the way: after 0, 2, 5, 15, 39, 99 steps']
     """
     if problem is None:
         raise SettingError('A picture of the fit needs the points: give problem=, as in plot(run, kind="fit", problem=problem).')
@@ -47,6 +49,7 @@ def fit_picture(run: Run, problem: Problem | None) -> Marks:
     grid = np.linspace(x.min(), x.max(), CURVE)
     truth = _truth(problem, grid)
     fitted = _fitted(problem, run, grid)
+    on_the_way = _on_the_way(problem, run, grid)
     picked = np.unique(np.linspace(0, len(x) - 1, SHOWN).round().astype(int))
     limits = _y_limits(np.concatenate([y, *(layer.y for layer in truth)]), fitted)
     name = f"{problem.name}: " if problem.name else ""
@@ -56,7 +59,7 @@ def fit_picture(run: Run, problem: Problem | None) -> Marks:
         y_label="y",
         x_limits=padded(float(x.min()), float(x.max()), "linear"),
         y_limits=limits,
-        layers=(Points(x[picked], y[picked], "grey", "points"), *truth, *_line(grid, fitted)),
+        layers=(Points(x[picked], y[picked], "grey", "points"), *on_the_way, *truth, *_line(grid, fitted)),
         notes=_notes(fitted, limits, run, len(x)),
     )
 
@@ -84,6 +87,29 @@ def _truth(problem: Problem, grid: Column) -> list[Line]:
 def _fitted(problem: Problem, run: Run, grid: Column) -> Column:
     model = copy.deepcopy(problem.model)
     model.load_state_dict(dict(run.weights))
+    return _curve(problem, model, grid)
+
+
+def _on_the_way(problem: Problem, run: Run, grid: Column) -> list[Layer]:
+    """The curves at the start and at some moments after it, a factor apart in steps: at first it moves most."""
+    places = np.unique(np.geomspace(1, max(1, len(run.path) // 2), MOMENTS).round().astype(int) - 1)
+    model = copy.deepcopy(problem.model)
+    parameters = list(trainable(model).values())
+    if run.path.weights.shape[1] != sum(p.numel() for p in parameters) or len(run.path) < 2:
+        return []
+    curves = []
+    for place in places:
+        torch.nn.utils.vector_to_parameters(run.path[place].to(parameters[0]), parameters)
+        curves.append(_curve(problem, model, grid))
+    said = ", ".join(f"{int(run.path.steps[place]):,}" for place in places)
+    labels = [f"on the way: after {said} steps", *[""] * (len(curves) - 1)]
+    return [
+        Line(grid, curve, "red", label, faint=True) for curve, label in zip(curves, labels, strict=True) if np.isfinite(curve).all()
+    ]
+
+
+def _curve(problem: Problem, model: torch.nn.Module, grid: Column) -> Column:
+    """What the model says at the points of the grid."""
     inputs = torch.as_tensor(problem.data[0])
     parameter = next(model.parameters())
     points = torch.as_tensor(grid, dtype=inputs.dtype if inputs.is_floating_point() else parameter.dtype, device=parameter.device)

@@ -77,6 +77,24 @@ def found_map(found: Found) -> Marks:
     return map_picture([trial for trial in found.trials if len(trial) and not is_range_test(trial)])
 
 
+def with_limits(picture: Marks, curvature: float | None) -> Marks:
+    """The picture with the rates that a curvature L sets: 1/L, which goes straight to the bottom, and 2/L, beyond which gradient descent leaves it.
+
+    >>> picture = Marks("", "learning rate", "loss", (0.01, 1.0), (0.0, 1.0), x_scale="log")
+    >>> [(rule.label, rule.at) for rule in with_limits(picture, 4.0).of(Rule)]
+    [('1/L 0.25', 0.25), ('2/L 0.5', 0.5)]
+    """
+    if curvature is None:
+        return picture
+    if not curvature > 0:
+        raise SettingError(f"curvature must be positive to limit the learning rate, got {curvature!r}.")
+    rules = [Rule(factor / curvature, f"{factor}/L {number(factor / curvature, 2)}", "ink", "dotted") for factor in (1, 2)]
+    low, high = picture.x_limits
+    limits = min(low, rules[0].at / ROOM), max(high, rules[1].at * ROOM)
+    note = f"L = {number(curvature)}: the largest curvature; plain gradient descent cannot stay at a minimum of it above 2/L."
+    return replace(picture, x_limits=limits, layers=(*picture.layers, *rules), notes=(*picture.notes, note))
+
+
 def is_range_test(trace: Trace) -> bool:
     """Whether the learning rate of a trace rises all the way, at least tenfold.
 

@@ -73,9 +73,19 @@ def series_of(answers: Sequence[Run | Trace]) -> list[Series]:
     check_descents(answers)
     configs = [config_of(answer) for answer in answers]
     differing = _differing(configs)
-    labels = _unique([_words(config, differing) or f"descent {place + 1}" for place, config in enumerate(configs)])
+    labels = labels_of(configs)
     colours = _colours(configs, differing)
     return [_series(*member) for member in zip(answers, configs, labels, colours, _styles(len(answers)), strict=True)]
+
+
+def labels_of(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each descent is called: the settings in which they differ.
+
+    >>> labels_of([{"optimizer": "sgd", "lr": 0.1}, {"optimizer": "sgd", "lr": 0.2}])
+    ['lr 0.1', 'lr 0.2']
+    """
+    differing = _differing(configs)
+    return _unique([_words(config, differing) or f"descent {place + 1}" for place, config in enumerate(configs)])
 
 
 def check_descents(answers: Sequence[Any]) -> None:
