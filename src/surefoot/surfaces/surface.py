@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from surefoot import html
 from surefoot.errors import SettingError
 from surefoot.problem import Problem, trainable
 from surefoot.run import Run
@@ -108,6 +109,11 @@ class Surface:
             off = max((float(np.nanmax(np.abs(path.under - path.loss))) for path in self.paths), default=0.0)
             lines.append(f"the path is up to {far:.3g} away from it, and its loss differs by up to {off:.3g} from that under it")
         return "\n".join([*lines, *([self.note] if self.note else [])])
+
+    def _repr_html_(self) -> str:
+        columns = (*self.plane.names, "loss")
+        known = html.grid(columns, self.minima, "minima", lambda each: (*each.point, each.loss), ends=3) if self.minima else ""
+        return html.table(f"the loss on a {'line' if len(self.axes) == 1 else 'plane'}", _rows(self), [self.note]) + known
 
 
 def landscape(
@@ -266,3 +272,24 @@ def _on(plane: Plane, rows: Rows, steps: Column, points: Tensor, loss: Column) -
     at = plane.coordinates(points)
     under = rows.losses(lambda first, last: plane.rows(at[first:last]), len(points))
     return PathOn(steps, at.numpy(), loss, under, plane.distance(points).numpy(), plane.explained(points))
+
+
+def _rows(surface: Surface) -> Iterator[tuple[str, Any]]:
+    """What a notebook shows above the minima."""
+    finite = surface.loss[np.isfinite(surface.loss)]
+    yield "points", " x ".join(f"{len(axis):,}" for axis in surface.axes)
+    yield "directions", ", ".join(surface.plane.names)
+    yield "loss", f"{html.number(finite.min())} to {html.number(finite.max())}" if len(finite) else "finite nowhere"
+    if 0 < len(finite) < surface.loss.size:
+        yield "points without a finite loss", f"{surface.loss.size - len(finite):,}"
+    yield "samples", f"{surface.samples:,}"
+    if surface.exact:
+        yield "exact", "these are all the weights there are"
+    elif surface.paths:
+        share = f"{surface.explained:.1%} (of a random walk {surface.by_chance:.1%})"
+        yield "motion of the paths in it", "none: no path moves" if math.isnan(surface.explained) else share
+        distance = np.concatenate([path.distance for path in surface.paths])
+        with np.errstate(invalid="ignore"):  # infinite on the path and under it
+            apart = np.abs(np.concatenate([path.under - path.loss for path in surface.paths]))
+        yield "paths away from it by up to", html.number(np.max(distance, initial=0.0))
+        yield "loss under a path differs by up to", html.number(np.max(apart[~np.isnan(apart)], initial=0.0))
