@@ -9,7 +9,10 @@ from typing import Any, TypeAlias, TypeGuard, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.utils.data import DataLoader, IterableDataset
 
+from surefoot import html
 from surefoot.errors import ProblemError
 
 Loss: TypeAlias = Callable[[Any, Any], Tensor]
@@ -46,6 +49,9 @@ class Answer:
     def stability_limit(self) -> float | None:
         """2 / curvature: above it plain gradient descent cannot stay at the minimum."""
         return 2 / self.curvature if self.curvature else None
+
+    def _repr_html_(self) -> str:
+        return html.table("what is known", _known(self))
 
 
 @dataclass(frozen=True)
@@ -196,6 +202,9 @@ class Problem:
         weights = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         return f"{self.name or type(self.model).__name__}: {weights:,} weights"
 
+    def _repr_html_(self) -> str:
+        return html.table(self.name or type(self.model).__name__, _rows(self))
+
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters that a descent moves, by name.
@@ -332,3 +341,59 @@ def _gradient(gradient: Any, parameter: Tensor) -> Tensor | None:
             f"value_and_gradient returned a gradient of shape {tuple(values.shape)} for weights of shape {tuple(parameter.shape)}."
         )
     return values
+
+
+def _rows(problem: Problem) -> Iterator[tuple[str, Any]]:
+    """What a notebook shows."""
+    parameters = [p for p in problem.model.parameters() if p.requires_grad]
+    yield "model", type(problem.model).__name__
+    yield "weights", "not known before its first batch" if any(map(is_lazy, parameters)) else sum(p.numel() for p in parameters)
+    yield "data", _form(problem.data)
+    if not _is_nothing(problem.data):
+        unset = "its own" if _own_batches(problem.data) else "64, or all of the data where there is less"
+        yield "batch size", unset if problem.batch_size is None else problem.batch_size
+    yield "loss", _way(problem)
+    yield "validation", "none" if problem.validation is None else _form(problem.validation)
+    yield from _known(problem.answer) if problem.answer is not None else ()
+    yield from [("source", problem.source)] if problem.source else ()
+
+
+def _known(answer: Answer) -> Iterator[tuple[str, Any]]:
+    for minimum in answer.minima[:3]:
+        yield "known minimum", html.point(minimum)
+    if len(answer.minima) > 3:
+        yield "known minima", len(answer.minima)
+    known = {"loss there": answer.loss, "curvature there": answer.curvature, "stability limit": answer.stability_limit}
+    yield from ((name, value) for name, value in {**known, "known from": answer.source or None}.items() if value is not None)
+
+
+def _form(data: Any) -> str:
+    """How the data is given, and how much there is of it."""
+    if _is_nothing(data):
+        return "none: the loss is a function of the weights"
+    count = _length(data)
+    if is_pair(data):
+        inputs, targets = (tuple(part.shape[1:]) for part in data)
+        return f"{count:,} pairs: inputs {inputs}, targets {targets}"
+    units = "batches" if _own_batches(data) else "samples"
+    return f"{type(data).__name__} of {units if count is None else f'{count:,} {units}'}"
+
+
+def _is_nothing(data: Any) -> bool:
+    return isinstance(data, list) and len(data) == 1 and isinstance(data[0], tuple) and not data[0]
+
+
+def _own_batches(data: Any) -> bool:
+    """Whether the data yields batches, not samples."""
+    return not is_pair(data) and (isinstance(data, DataLoader | IterableDataset | list | tuple) or not hasattr(data, "__getitem__"))
+
+
+def _way(problem: Problem) -> str:
+    """The one way to a scalar loss."""
+    if problem.objective is not None:
+        return f"objective {_called(problem.objective)}"
+    return "model(**batch).loss" if problem.loss is None else _called(problem.loss)
+
+
+def _called(function: Any) -> str:
+    return str(getattr(function, "__name__", None) or type(function).__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, Literal, TypeAlias
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from surefoot import html
 from surefoot.errors import StoreError
 from surefoot.trace import Column, Row, Trace
 
@@ -48,6 +49,10 @@ class Path:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Column:
         values = self.weights.float().numpy() if self.weights.dtype is torch.bfloat16 else self.weights.numpy()
         return np.array(values, dtype=dtype) if dtype is not None or copy else values
+
+    def _repr_html_(self) -> str:
+        between = f"{self.steps[0]:,} to {self.steps[-1]:,}" if len(self) else None
+        return html.table("a path", [("points", len(self)), ("weights", self.weights.shape[-1]), ("updates made", between)])
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,9 @@ class Run:
     def __str__(self) -> str:
         return f"{_headline(self)}\n{_outcome(self)}"
 
+    def _repr_html_(self) -> str:
+        return html.table(_headline(self), _rows(self), [_outcome(self)] if self.ended == "diverged" else ())
+
 
 def write_whole(content: Mapping[str, Any], path: FilePath) -> None:
     """Writes tensors and plain values to ``path``, atomically: beside it first, to the disk, then in its place."""
@@ -180,7 +188,25 @@ def _outcome(run: Run) -> str:
             f"diverged at step {run.diverged_at}: the loss was {first.loss:.4g} at step {first.step}, "
             f"{last.loss:.4g} at step {last.step} (the last finite one). A smaller learning rate is needed."
         )
-    validation = finite["validation_loss"][np.isfinite(finite["validation_loss"])]
-    held_out = f", validation loss {validation[-1]:.4g}" if len(validation) else ""
+    validation = _validation(finite)
+    held_out = "" if validation is None else f", validation loss {validation:.4g}"
     how = {"steps": "done", "stopped": "stopped by a stop rule", "interrupted": "interrupted"}[run.ended]
     return f"{how}: loss {first.loss:.4g} -> {last.loss:.4g}{held_out}"
+
+
+def _validation(trace: Trace) -> float | None:
+    """The last validation loss that was measured, or None."""
+    measured = trace["validation_loss"][np.isfinite(trace["validation_loss"])]
+    return float(measured[-1]) if len(measured) else None
+
+
+def _rows(run: Run) -> Iterator[tuple[str, Any]]:
+    """What a notebook shows: how it went, then the settings."""
+    finite = run.trace.finite
+    yield "ended", f"diverged at step {run.diverged_at:,}" if run.ended == "diverged" and len(run.trace) else run.ended
+    yield "first loss", finite[0].loss if len(finite) else None
+    yield "last loss" if run.ended != "diverged" else "last finite loss", finite[-1].loss if len(finite) else None
+    validation = _validation(finite)
+    if validation is not None:
+        yield "validation loss", validation
+    yield from ((key, value) for key, value in run.config.items() if value is not None and key not in ("problem", "recipe"))

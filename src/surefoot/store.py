@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from surefoot import html
 from surefoot.errors import StoreError, SurefootWarning
 from surefoot.run import Path, Run, read_whole, write_whole
 from surefoot.trace import COLUMNS, Row, Trace
@@ -37,6 +38,7 @@ APPLICATION = 0x53554645  # "SUFE": tells our files from other SQLite files
 INTERVAL = 1.0  # seconds between two transactions
 CHECKPOINT_SHARE = 0.2  # of the time at most goes into writing checkpoints; large models are saved less often
 LOCK_TIMEOUT = 5.0  # seconds to wait for another writer
+LISTED = ("run", "problem", "optimizer", "rate", "steps", "loss", "ended", "started", "after")
 
 _TABLES = """
 CREATE TABLE runs (
@@ -168,6 +170,12 @@ class Store:
         _checkpoint(self.path, id).unlink(missing_ok=True)
         _lock_file(self.path, id).unlink(missing_ok=True)
 
+    def _repr_html_(self) -> str:
+        try:
+            return html.grid(LISTED, self.runs(), str(self.path), _listed)
+        except StoreError as error:  # it was there when it was opened
+            return html.table(str(self.path), [("cannot be read", error)])
+
     def _points(self, id: int, step: int) -> Path:
         with self._reading() as connection:
             query = "SELECT step, weights, dtype FROM points WHERE run = ? AND step <= ? ORDER BY step"
@@ -187,6 +195,12 @@ class Store:
         with _open(self.path, f"{self.path.resolve().as_uri()}?mode=ro{frozen}") as connection:
             _check(connection, self.path)
             yield connection
+
+
+def _listed(entry: Entry) -> tuple[Any, ...]:
+    problem, optimizer, rate = (entry.config.get(key) for key in ("problem", "optimizer", "lr"))
+    after = None if entry.parent is None else f"run {entry.parent}"
+    return entry.id, problem, optimizer, rate, entry.steps, entry.loss, entry.ended, entry.started[:19], after
 
 
 class Walking(Protocol):

@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 
 import numpy as np
 
+from surefoot import html
+
 if TYPE_CHECKING:
     import pandas
 
@@ -48,6 +50,9 @@ class Row(NamedTuple):
     validation_loss: float
     seconds: float
     probes: Mapping[str, float] = _NO_PROBES
+
+    def _repr_html_(self) -> str:
+        return html.table(f"step {self.step:,}", [*zip(COLUMNS[1:], self[1:-1], strict=True), *self.probes.items()])
 
 
 COLUMNS = Row._fields[:-1]
@@ -167,6 +172,11 @@ class Trace:
         lines = ["".join(f"{name:>16}" for name in shown)]
         lines += ["".join(f"{_cell(self[name][index]):>16}" for name in shown) for index in picked]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The first and the last three rows in the columns of the schema."""
+        probes = f"and the probes {', '.join(self.probes)}" if self.probes else ""
+        return html.grid(COLUMNS, self, f"{len(self):,} step{'s' * (len(self) != 1)}", lambda row: row[:-1], ends=3, notes=[probes])
 
     def _row(self, index: int) -> Row:
         probes = {name: float(self._columns[name][index]) for name in self.probes}

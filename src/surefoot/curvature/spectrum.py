@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from surefoot import html
 from surefoot.curvature.limits import stability_limit
 from surefoot.descent.batches import samples
 from surefoot.descent.first_step import check_loss, nonfinite
@@ -71,9 +72,16 @@ class Spectrum:
             f"{self.smallest:.4g} at least (residual {self.smallest_residual:.1g}), ratio {self.condition:.3g}",
             f"near these weights {limit if self.largest > 0 else 'no direction curves upwards, so curvature sets no limit to the rate'}",
         ]
-        if self.smallest < -self.smallest_residual:
+        if self._curves_downwards:
             lines.append("a direction curves downwards: this is no minimum")
         return "\n".join([*lines, f"cost: {self.products:,} Hessian products"])
+
+    def _repr_html_(self) -> str:
+        return html.table("curvature", _rows(self), ["A direction curves downwards: this is no minimum."] * self._curves_downwards)
+
+    @property
+    def _curves_downwards(self) -> bool:
+        return self.smallest < -self.smallest_residual
 
 
 def spectrum(
@@ -315,3 +323,20 @@ def _copied(model: nn.Module, weights: Mapping[str, Tensor] | Tensor | None, dty
         except RuntimeError as error:
             raise SettingError(f"The weights do not fit this model: {' '.join(str(error).split())}") from error
     return copied
+
+
+# ---- in a notebook
+
+
+def _rows(found: Spectrum) -> list[tuple[str, float]]:
+    return [
+        ("largest eigenvalue", found.largest),
+        ("its residual", found.largest_residual),
+        ("smallest eigenvalue", found.smallest),
+        ("its residual", found.smallest_residual),
+        ("condition number", found.condition),
+        ("stable rate of gradient descent, 2/L", stability_limit(found.largest, "sgd")),
+        ("the same with a momentum of 0.9", stability_limit(found.largest, "momentum")),
+        ("samples", found.samples),
+        ("Hessian products spent", found.products),
+    ]

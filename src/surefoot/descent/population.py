@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 
+from surefoot import html
 from surefoot.descent.footprint import memory_of_one
 from surefoot.descent.herd import Herd
 from surefoot.descent.interrupt import Interrupted, interrupts_deferred
@@ -52,6 +53,13 @@ class Population:
     engine: Engine
     note: str
     gradients: int
+
+    def _repr_html_(self) -> str:
+        told = [key for key in ("optimizer", "seed") if len({str(run.config.get(key)) for run in self.runs}) > 1]
+        cost = f"engine {self.engine}; {self.gradients:,} gradient evaluations"
+        columns = ("rate", *told, "steps", "ended", "final loss")
+        title = f"{len(self.runs):,} descents"
+        return html.grid(columns, self.runs, title, functools.partial(_line, told), notes=[cost, self.note])
 
 
 def descend_many(
@@ -307,6 +315,12 @@ def _clock(device: torch.device) -> float:
     return (
         time.perf_counter() if device.type != "cpu" or sys.platform == "win32" else time.thread_time()
     )  # Windows counts it in 16 ms
+
+
+def _line(told: Sequence[str], run: Run) -> tuple[Any, ...]:
+    """A run in the table of a notebook: its rate, the settings that tell it from others, and what became of it."""
+    final = float(run.trace["loss"][-1]) if len(run.trace) else None
+    return run.config.get("lr"), *(run.config.get(key) for key in told), len(run.trace), run.ended, final
 
 
 def _is_memory(error: BaseException) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from surefoot import html
 from surefoot.trace import Trace
 
 
@@ -53,6 +54,10 @@ class Found:
             f"cost: {self.gradients:,} gradient evaluations, {self.seconds:.2g} s"
         )
 
+    def _repr_html_(self) -> str:
+        trials = html.grid(("rate", "steps", "last loss"), self.trials, "trials", _trial) if self.trials else ""
+        return html.table(f"learning rate {html.number(self.lr)} for {self.steps:,} steps", _rows(self)) + trials
+
 
 @dataclass(frozen=True)
 class FoundBy:
@@ -89,3 +94,30 @@ class FoundBy:
                 f"{value!s:<{width}}  {found.lr:<13.3g}  {between:<15}  {ceiling:<8}  {'yes' if found.confident else 'no'}"
             )
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        columns = (self.setting, "learning rate", "as good from", "to", "diverges at", "confident")
+        return html.grid(columns, self.entries, f"learning rates by {self.setting}", _entry)
+
+
+def _rows(found: Found) -> Iterator[tuple[str, Any]]:
+    """What a notebook shows above the trials."""
+    yield "as good", f"{html.number(found.low)} to {html.number(found.high)}"
+    yield "diverges at", found.ceiling
+    yield "confident" if found.confident else "not confident", found.reason
+    yield "cost", f"{found.gradients:,} gradient evaluations, {found.seconds:.2g} s"
+    yield "engine", found.engine
+
+
+def _trial(trace: Trace) -> tuple[Any, int, float]:
+    """The rate of a trial (its range, where it changes), its steps, and its last loss."""
+    if not len(trace):
+        return float("nan"), 0, float("nan")
+    low, high = float(trace["lr"].min()), float(trace["lr"].max())
+    rate = low if low == high else f"{html.number(low)} to {html.number(high)}"
+    return rate, len(trace), float(trace["loss"][-1])
+
+
+def _entry(entry: tuple[Any, Found]) -> tuple[Any, ...]:
+    value, found = entry
+    return value, found.lr, found.low, found.high, found.ceiling, "yes" if found.confident else "no"

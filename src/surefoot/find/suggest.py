@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from surefoot import html
 from surefoot.errors import unknown
 from surefoot.find.rules import RULES
 from surefoot.find.rules.pick import Curve
@@ -35,6 +36,15 @@ class Suggestion:
 
     def __str__(self) -> str:
         return f"{self.rule}: {'no answer' if self.lr is None else f'{self.lr:.3g}'} ({self.reason})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("rule", self.rule),
+            ("learning rate", "no answer" if self.lr is None else self.lr),
+            ("read at row", self.at),
+            ("reason", self.reason),
+        ]
+        return html.table("a suggestion", rows)
 
 
 def suggest(trace: Trace, rule: str = "steepest") -> Suggestion:

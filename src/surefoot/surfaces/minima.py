@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from surefoot import html
 from surefoot.problem import Problem
 from surefoot.surfaces.grid import Rows
 from surefoot.trace import Column
@@ -33,6 +34,9 @@ class Minimum:
 
     point: tuple[float, ...]
     loss: float
+
+    def _repr_html_(self) -> str:
+        return html.table("a local minimum", [("at", html.point(self.point)), ("loss", self.loss)])
 
 
 def minima(problem: Problem, axes: Sequence[Column], loss: Column, data: str | int, seed: int = 0) -> tuple[Minimum, ...]:

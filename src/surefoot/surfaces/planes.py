@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Size, Tensor
 
+from surefoot import html
 from surefoot.errors import SettingError
 
 # Of a random walk in many dimensions the k-th principal direction holds 6 / (pi k)^2 (Antognini and Sohl-Dickstein 2018).
@@ -84,6 +85,10 @@ class Plane:
         whole = float(moved.square().sum())
         along = _along(self.directions, moved) @ self.directions.double()
         return float(along.square().sum()) / whole if whole > 0 else math.nan
+
+    def _repr_html_(self) -> str:
+        rows = [("weights", f"{len(self.origin):,}"), ("chosen by", self.kind), ("directions", ", ".join(self.names))]
+        return html.table("a line" if len(self.directions) == 1 else "a plane", rows)
 
 
 def _along(directions: Tensor, offsets: Tensor) -> Tensor:

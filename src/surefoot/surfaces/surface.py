@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from surefoot import html
 from surefoot.errors import SettingError
 from surefoot.problem import Problem, trainable
 from surefoot.run import Run
@@ -127,10 +128,19 @@ class Surface:
             ]
             lines += [f"and {len(self.minima) - 5} more, higher ones"] if len(self.minima) > 5 else []
         elif self.paths:
-            lines += _honesty(self)
+            share, distance, apart = _held(self)
+            lines.append(f"holds {share} of the motion of the path{"s" * (len(self.paths) > 1)}")
+            lines.append(
+                f"a path is up to {distance:.3g} away from it, and its loss differs by up to {apart:.3g} from that under it"
+            )
         if self.plane.kind == "line":
             lines.append(f"between the two ends the loss rises {self.barrier:.3g} above the straight way")
         return "\n".join([*lines, *([self.note] if self.note else [])])
+
+    def _repr_html_(self) -> str:
+        columns = (*self.plane.names, "loss")
+        known = html.grid(columns, self.minima, "minima", lambda each: (*each.point, each.loss), ends=3) if self.minima else ""
+        return html.table(f"the loss on a {'line' if len(self.axes) == 1 else 'plane'}", _rows(self), [self.note]) + known
 
 
 def landscape(
@@ -283,14 +293,32 @@ def _on(plane: Plane, rows: Rows, run: Run, steps: Column, points: Tensor, loss:
     return PathOn(steps, at.numpy(), loss, under, far, plane.explained(points), run.config, run.ended)
 
 
-def _honesty(surface: Surface) -> list[str]:
-    """How much of the paths is seen, and how far what is seen is from what is."""
+def _held(surface: Surface) -> tuple[str, float, float]:
+    """How much of the paths' motion is seen, how far they are from what is seen, and their loss from that under them, at most."""
     chance = "a random walk shows" if surface.plane.kind == "path" else "random directions would hold"
-    far = max(float(path.distance.max()) for path in surface.paths)
-    off = max((float(np.nanmax(np.abs(path.under - path.loss))) for path in surface.paths), default=0.0)
-    several = len(surface.paths) > 1
     share = f"{surface.by_chance:.0%}" if surface.by_chance >= 0.005 else f"{100 * surface.by_chance:.1g}%"
-    return [
-        f"holds {surface.explained:.0%} of the motion of the path{'s' * several} ({chance} {share})",
-        f"a path is up to {far:.3g} away from it, and its loss differs by up to {off:.3g} from that under it",
-    ]
+    held = "none: no path moves" if math.isnan(surface.explained) else f"{surface.explained:.0%} ({chance} {share})"
+    far = np.concatenate([path.distance for path in surface.paths])
+    with np.errstate(invalid="ignore"):  # infinite on the path and under it
+        apart = np.abs(np.concatenate([path.under - path.loss for path in surface.paths]))
+    return held, float(np.max(far, initial=0.0)), float(np.max(apart[~np.isnan(apart)], initial=0.0))
+
+
+def _rows(surface: Surface) -> Iterator[tuple[str, Any]]:
+    """What a notebook shows above the minima."""
+    finite = surface.loss[np.isfinite(surface.loss)]
+    yield "points", " x ".join(f"{len(axis):,}" for axis in surface.axes)
+    yield "directions", ", ".join(surface.plane.names)
+    yield "loss", f"{html.number(finite.min())} to {html.number(finite.max())}" if len(finite) else "finite nowhere"
+    if 0 < len(finite) < surface.loss.size:
+        yield "points without a finite loss", f"{surface.loss.size - len(finite):,}"
+    yield "samples", f"{surface.samples:,}"
+    if surface.exact:
+        yield "exact", "these are all the weights there are"
+    elif surface.paths:
+        share, distance, apart = _held(surface)
+        yield "motion of the paths in it", share
+        yield "paths away from it by up to", html.number(distance)
+        yield "loss under a path differs by up to", html.number(apart)
+    if surface.plane.kind == "line":
+        yield "rise above the straight way between the ends", html.number(surface.barrier)
