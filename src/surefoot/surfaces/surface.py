@@ -129,7 +129,7 @@ class Surface:
             lines += [f"and {len(self.minima) - 5} more, higher ones"] if len(self.minima) > 5 else []
         elif self.paths:
             share, distance, apart = _held(self)
-            lines.append(f"holds {share} of the motion of the path{"s" * (len(self.paths) > 1)}")
+            lines.append(f"motion of the path held: {share}")
             lines.append(
                 f"a path is up to {distance:.3g} away from it, and its loss differs by up to {apart:.3g} from that under it"
             )
