@@ -139,7 +139,8 @@ def basin(
     known = shown.minima if shown.samples == rows.count else minima(problem, shown.axes, shown.loss, "train", seed)
     by_rate, by_start = tries(run, start, view, *((0, 0) if hindered else counts))
     ends = tried_out(problem, run, start, by_rate, by_start)
-    places = np.vstack([end, ends.points])
+    by_rate, by_start = by_rate[ends.walked[: len(by_rate)]], by_start[ends.walked[len(by_rate) :]]
+    places = np.vstack([end, ends.points[ends.walked]])
     led, rest, known = basins_of(rows, places, view, known)
     after = losses(rows, places)
     before = losses(rows, np.vstack([start[None], np.repeat(start[None], len(by_rate), 0), by_start]))
@@ -364,7 +365,7 @@ def _rates(basin: Basin) -> str:
         return ""
     it = _it(basin, tried)
     if basin.rate is None:
-        return f"no rate from {_span(*_ends(tried.values))} reaches {it} from this start"
+        return f"none of {len(tried.values)} rates tried, {_span(*_ends(tried.values))}, reaches {it} from this start"
     if basin.settles is None:
         return f"from the same start a rate of {_span(*basin.rate)} leads into its basin, but not to its bottom within the steps"
     more = "" if basin.settles == basin.rate else f" within the steps, and {_span(*basin.rate)} leads into its basin"
@@ -383,5 +384,5 @@ def _starts(basin: Basin) -> str:
         where = f"at {_point(basin.start, basin.view)}"
     else:
         inside = (tried.values[:, 0] >= basin.start[0]) & (tried.values[:, 0] <= basin.start[1])
-        where = f"from {_span(*basin.start)}"
+        where = f"{'at' if basin.start[0] == basin.start[1] else 'from'} {_span(*basin.start)}"
     return f"at the same rate a start {where} {f'reaches {it}' if tried.settled[inside].all() else 'leads into its basin'}"

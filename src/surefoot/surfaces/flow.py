@@ -24,7 +24,7 @@ How: TypeAlias = Literal["minimum", "saddle", "level", "outside", "moving", "bro
 STEPS = 1000  # of the flow; a winding valley takes about 100
 TOLERANCE = 1e-5  # error of a step, and
 CAUGHT = 1e-3  # distance to a known minimum at which a point is in its basin, and
-DIFFERENCE = 1e-4  # distance between points whose losses are compared: all in widths of the picture
+DIFFERENCE = 1e-3  # distance between points whose losses are compared: all in widths of the picture
 STILL = 1e-10  # of the height of the picture: what the loss falls over one width of it, where a point has come to rest
 BENT = 1e-6  # likewise: what curvature adds to the loss over one width of it
 AROUND = 2.0  # widths beside the picture at which a point is given up
@@ -138,17 +138,18 @@ def _taylor(rows: Rows, points: Column, view: View) -> _Taylor:
     """By central differences in float64, all points in one pass: any loss that can be evaluated has them, and a kink has a curvature."""
     count, weights = points.shape
     apart = DIFFERENCE * view.width
-    pattern = np.array(list(itertools.product((0, 1, -1), repeat=weights)))
+    axes = [sign * axis for axis in np.eye(weights) for sign in (1, -1, 2, -2)]
+    corners = list(itertools.product((1, -1), repeat=2)) if weights == 2 else []
+    pattern = np.array([np.zeros(weights), *axes, *corners])
     at = torch.from_numpy((points[:, None] + pattern * apart).reshape(-1, weights))
-    loss = rows.losses(lambda first, last: at[first:last], len(at)).reshape(count, *[3] * weights)
-    middle, slope, hessian = loss.reshape(count, -1)[:, 0], np.empty((count, weights)), np.empty((count, weights, weights))
-    for i, own in enumerate(apart):
-        _, ahead, behind = np.moveaxis(loss, i + 1, 0).reshape(3, count, -1)[:, :, 0]
-        slope[:, i] = (ahead - behind) / (2 * own)
-        hessian[:, i, i] = (ahead - 2 * middle + behind) / own**2
+    loss = rows.losses(lambda first, last: at[first:last], len(at)).reshape(count, len(pattern))
+    middle, slope, hessian = loss[:, 0].copy(), np.empty((count, weights)), np.empty((count, weights, weights))
+    for i, own in enumerate(apart):  # of fourth order: those of second move a ridge by more than rounding does
+        ahead, behind, far_ahead, far_behind = loss[:, 1 + 4 * i : 5 + 4 * i].T
+        slope[:, i] = (8 * (ahead - behind) - (far_ahead - far_behind)) / (12 * own)
+        hessian[:, i, i] = (16 * (ahead + behind) - (far_ahead + far_behind) - 30 * middle) / (12 * own**2)
     if weights == 2:
-        corners = loss[:, 1, 1] - loss[:, 1, -1] - loss[:, -1, 1] + loss[:, -1, -1]
-        hessian[:, 0, 1] = hessian[:, 1, 0] = corners / (4 * apart[0] * apart[1])
+        hessian[:, 0, 1] = hessian[:, 1, 0] = loss[:, 9:] @ [1, -1, -1, 1] / (4 * apart[0] * apart[1])
     curvatures, directions = np.linalg.eigh(np.where(np.isfinite(hessian), hessian, 0.0))
     return _Taylor(points, middle, slope, hessian, 4 * np.finfo(float).eps * np.abs(middle), curvatures, directions)
 

@@ -92,14 +92,17 @@ def bottom(rows: Rows, start: Column, step: Column, flat: float) -> Minimum:
 
 
 def _candidates(axes: Sequence[Column], loss: Column) -> list[Column]:
-    """The inner grid points that no neighbour undercuts, the lowest first."""
+    """The inner grid points that no neighbour undercuts, but some neighbour exceeds (a plateau is no valley), the lowest first."""
     height = np.where(np.isfinite(loss), loss, np.inf)
     inner = tuple(slice(1, -1) for _ in axes)
     middle = height[inner]
-    lowest = np.isfinite(middle)
+    lowest, exceeded = np.isfinite(middle), np.zeros(middle.shape, dtype=bool)
     for shift in itertools.product((-1, 0, 1), repeat=len(axes)):
         if any(shift):
-            lowest &= middle <= height[tuple(slice(1 + s, (s - 1) or None) for s in shift)]
+            beside = height[tuple(slice(1 + s, (s - 1) or None) for s in shift)]
+            lowest &= middle <= beside
+            exceeded |= middle < beside
+    lowest &= exceeded
     places = np.argwhere(lowest)
     places = places[np.argsort(middle[lowest], kind="stable")]
     # rows of the array are the second axis

@@ -7,6 +7,7 @@ descended one by one.
 from __future__ import annotations
 
 import copy
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +32,8 @@ from surefoot.trace import Column, Row
 
 KEPT = ("optimizer", "steps", "schedule", "batch_size", "seed", "clip_norm", "accumulate", "autocast", "validate_every")
 RANGE = 100.0  # times the run's rate, and one over it: the rates that are tried
-AT_ONCE = 10**7  # samples of all copies together in one pass
+AT_ONCE = 10**6  # samples of all copies together in one pass
+PATIENCE = 5.0  # seconds for descents one by one: fewer are tried where all of them would take longer
 COMPARED = 3  # steps that are also walked alone, and
 AGREEMENT = 1e-3  # how well the losses must agree: as for `descend_many`
 
@@ -42,11 +44,13 @@ class Ends:
 
     Attributes:
         points: (descents, weights), float64; NaN where they diverged.
+        walked: (descents,) whether it was: not all are where they cannot be walked in one pass and take long.
         gradients: gradient evaluations made.
         note: why not in one pass; "" where they were.
     """
 
     points: Column
+    walked: Column
     gradients: int
     note: str
 
@@ -96,18 +100,38 @@ def replayed(problem: Problem, run: Run, rates: Sequence[float], starts: Tensor)
     kept = {key: run.config[key] for key in KEPT if run.config.get(key) is not None}
     first = problem.with_(model=_at(problem, starts[0]))
     most = max(1, AT_ONCE // _samples(problem))
-    runs: list[Run | None] = []
-    note = ""
-    while len(runs) < len(rates):
-        at = len(runs)
-        try:
-            settings = [Settings(lr=float(rate), **kept) for rate in rates[at : at + most]]
-            runs += _in_one_pass(first, settings, starts[at : at + most])
-        except (Unbatchable, RuntimeError, NotImplementedError) as error:  # torch.func refuses with a RuntimeError
-            note = f"descended one by one: {(str(error).splitlines() or [type(error).__name__])[0]}"
-            runs += [_alone(problem, rate, start, kept) for rate, start in zip(rates[at:], starts[at:], strict=True)]
+    walked, note = np.ones(len(rates), dtype=bool), ""
+    try:
+        runs: list[Run | None] = []
+        while len(runs) < len(rates):
+            portion = slice(len(runs), len(runs) + most)
+            runs += _in_one_pass(first, [Settings(lr=float(rate), **kept) for rate in rates[portion]], starts[portion])
+    except (Unbatchable, RuntimeError, NotImplementedError) as error:  # torch.func refuses with a RuntimeError
+        why = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0]
+        own = np.array(
+            [rate == run.config["lr"] and torch.equal(start, starts[0]) for rate, start in zip(rates, starts, strict=True)]
+        )
+        runs, walked = _one_by_one(problem, rates, starts, kept, own)
+        note = f"descended one by one, and only {walked.sum()} of {len(rates)}" if not walked.all() else "descended one by one"
+        note = f"{note}: {why}"
     points = np.stack([_end(first, each) for each in runs])
-    return Ends(points, sum(len(each.trace) for each in runs if each is not None), note)
+    return Ends(points, walked, sum(len(each.trace) for each in runs if each is not None), note)
+
+
+def _one_by_one(
+    problem: Problem, rates: Sequence[float], starts: Tensor, kept: dict[str, Any], own: Column
+) -> tuple[list[Run | None], Column]:
+    """As many of the descents as there is time for, evenly spread, and the run's own in any case."""
+    began = time.perf_counter()
+    index = int(np.flatnonzero(own)[0]) if own.any() else 0
+    known = _alone(problem, rates[index], starts[index], kept)
+    most = int(PATIENCE / max(time.perf_counter() - began, 1e-9))
+    walked = own.copy()
+    walked[np.unique(np.linspace(0, len(rates) - 1, max(2, min(most, len(rates)))).round().astype(int))] = True
+    runs = [
+        (known if own[at] else _alone(problem, rates[at], starts[at], kept)) if walked[at] else None for at in range(len(rates))
+    ]
+    return runs, walked
 
 
 def tries(run: Run, start: Column, view: View, rates: int, starts: int) -> tuple[Column, Column]:
@@ -124,9 +148,10 @@ def tries(run: Run, start: Column, view: View, rates: int, starts: int) -> tuple
 def tried_out(problem: Problem, run: Run, start: Column, rates: Column, starts: Column) -> Ends:
     """Where the descents end: those at the rates from the run's start, then those from the starts at the run's rate."""
     if not len(rates) + len(starts):
-        return Ends(np.empty((0, len(start))), 0, "")
+        return Ends(np.empty((0, len(start))), np.empty(0, dtype=bool), 0, "")
     every = [*rates.tolist(), *[float(run.config["lr"])] * len(starts)]
-    return replayed(problem, run, every, torch.from_numpy(np.vstack([np.repeat(start[None], len(rates), 0), starts])))
+    with np.errstate(all="ignore"):  # of a loss computed with NumPy, where a descent diverges
+        return replayed(problem, run, every, torch.from_numpy(np.vstack([np.repeat(start[None], len(rates), 0), starts])))
 
 
 def _in_one_pass(problem: Problem, settings: list[Settings], starts: Tensor) -> list[Run | None]:
