@@ -70,11 +70,24 @@ def test_the_flow_is_that_of_scipy():
         assert end.point == pytest.approx(by_scipy, abs=1e-4)
 
 
+def test_every_dent_of_rastrigin_draws_what_lies_between_its_hills():
+    """Its coordinates do not touch: a weight goes downhill along x^2 - 10 cos(2 pi x), from one hilltop to the next."""
+    x = np.linspace(-3.2, 3.2, 640_001)
+    rising = 2 * x + 20 * np.pi * np.sin(2 * np.pi * x) > 0
+    hills, dents = x[1:][rising[:-1] & ~rising[1:]], x[1:][~rising[:-1] & rising[1:]]
+    points = np.random.default_rng(0).uniform(hills[0], hills[-1], (300, 2))
+    expected = dents[np.searchsorted(dents, hills[0]) :][np.searchsorted(hills, points) - 1]
+    model = copy.deepcopy(problems.load("rastrigin").model).double()
+    rows = Rows(problems.load("rastrigin").with_(model=model), "train", 0)
+    ends = rests(rows, points, View(np.full(2, -3.2), np.full(2, 3.2), 25.0), np.empty((0, 2)))
+    assert np.array([each.point for each in ends]) == pytest.approx(expected, abs=1e-4)
+
+
 def test_one_that_the_problem_does_not_name_is_found_beyond_the_path():
-    bowl = Problem.of(lambda x: ((x - 7) ** 2).sum() / 2, start=torch.tensor([10.0], dtype=torch.float64))
-    found = basin(bowl, descend(bowl, lr=0.01, steps=10))
+    bowl = Problem.of(lambda x: ((x - 7) ** 2).sum() / 2, start=torch.tensor([100.0], dtype=torch.float64))
+    found = basin(bowl, descend(bowl, lr=0.001, steps=10))
     assert found.minimum.point[0] == pytest.approx(7, abs=1e-6)
-    assert found.distance == pytest.approx(3 * 0.99**10, abs=1e-6)
+    assert found.distance == pytest.approx(93 * 0.999**10, abs=1e-5)
     assert not found.settled
     assert "not settled" in str(found)
 
@@ -162,6 +175,14 @@ def test_on_a_bowl_the_rates_end_at_the_stability_limit(curvatures):
     low, high = found.rate
     assert low == pytest.approx(0.05 / 100)
     assert 0.2 / STEP <= high <= 0.2
+
+
+def test_a_rate_that_has_not_diverged_yet_reaches_nothing():
+    problem = problems.load("bowl", curvatures=(10.0,))
+    found = basin(problem, descend(problem, lr=0.05, steps=3), starts=0)
+    slowly = np.flatnonzero(found.by_rate.values > 0.2)[0]
+    assert found.by_rate.led[slowly] == 0  # its end still lies in the bowl
+    assert 0.2 / STEP <= found.rate[1] <= 0.2
 
 
 def test_on_a_bowl_the_rates_that_settle_are_those_of_the_closed_form():
