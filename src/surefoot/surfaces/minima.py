@@ -60,41 +60,53 @@ def minima(problem: Problem, axes: Sequence[Column], loss: Column, data: str | i
         >>> [round(each.point[0], 6) for each in minima(valley, [x], height, "train")]
         [2.0, -1.0]
     """
-    from scipy.optimize import minimize  # here, for loading it takes a third of the time that torch takes
-
     rows = Rows(problem.with_(model=copy.deepcopy(problem.model).double()), data, seed)
     widths = np.array([axis[-1] - axis[0] for axis in axes])
-
-    # in steps of the grid, for the first step of the quasi-Newton descent has length 1, and should not leap into the next valley
     step = widths / [len(axis) - 1 for axis in axes]
-
-    def value(place: Column, start: Column) -> tuple[float, Column]:
-        height, slope = rows.loss_and_gradient(torch.tensor(start + step * place, dtype=torch.float64, device=rows.device))
-        return height, step * slope
-
     finite = loss[np.isfinite(loss)]
     flat = 1e-9 * float(np.ptp(finite)) if len(finite) else 0.0  # beyond, float64 has nothing left to tell
     found: list[Minimum] = []
     for start in _candidates(axes, loss)[:MOST]:
-        with rows.world.entered(), np.errstate(all="ignore"):
-            end = minimize(value, np.zeros(len(axes)), args=(start,), jac=True, method="BFGS", options={"gtol": flat})
-        point = start + step * end.x
-        inside = all(axis[0] < x < axis[-1] for axis, x in zip(axes, point, strict=True))
-        known = any((np.abs(np.array(each.point) - point) < SAME * widths).all() for each in found)
-        if inside and not known and np.isfinite(end.fun):
-            found.append(Minimum(tuple(float(x) for x in point), float(end.fun)))
+        end = bottom(rows, start, step, flat)
+        inside = all(axis[0] < x < axis[-1] for axis, x in zip(axes, end.point, strict=True))
+        known = any((np.abs(np.subtract(each.point, end.point)) < SAME * widths).all() for each in found)
+        if inside and not known and np.isfinite(end.loss):
+            found.append(end)
     return tuple(sorted(found, key=lambda each: each.loss))
 
 
+def bottom(rows: Rows, start: Column, step: Column, flat: float) -> Minimum:
+    """Where a quasi-Newton descent from a point ends; a minimum where it began near one.
+
+    Args:
+        rows: the loss, best in float64.
+        start: (weights,) where it begins.
+        step: (weights,) lengths along the axes that are small beside a valley: the first step should not leap into the next one.
+        flat: slope per step below which it is over.
+    """
+    from scipy.optimize import minimize  # here, for loading it takes a third of the time that torch takes
+
+    def value(place: Column) -> tuple[float, Column]:
+        height, slope = rows.loss_and_gradient(torch.tensor(start + step * place, dtype=torch.float64, device=rows.device))
+        return height, step * slope
+
+    with rows.world.entered(), np.errstate(all="ignore"):
+        end = minimize(value, np.zeros(len(start)), jac=True, method="BFGS", options={"gtol": flat})
+    return Minimum(tuple(float(x) for x in start + step * end.x), float(end.fun))
+
+
 def _candidates(axes: Sequence[Column], loss: Column) -> list[Column]:
-    """The inner grid points that no neighbour undercuts, the lowest first."""
+    """The inner grid points that no neighbour undercuts, but some neighbour exceeds (a plateau is no valley), the lowest first."""
     height = np.where(np.isfinite(loss), loss, np.inf)
     inner = tuple(slice(1, -1) for _ in axes)
     middle = height[inner]
-    lowest = np.isfinite(middle)
+    lowest, exceeded = np.isfinite(middle), np.zeros(middle.shape, dtype=bool)
     for shift in itertools.product((-1, 0, 1), repeat=len(axes)):
         if any(shift):
-            lowest &= middle <= height[tuple(slice(1 + s, (s - 1) or None) for s in shift)]
+            beside = height[tuple(slice(1 + s, (s - 1) or None) for s in shift)]
+            lowest &= middle <= beside
+            exceeded |= middle < beside
+    lowest &= exceeded
     places = np.argwhere(lowest)
     places = places[np.argsort(middle[lowest], kind="stable")]
     # rows of the array are the second axis

@@ -245,6 +245,8 @@ def _path(run: Run, rows: Rows, index: int) -> tuple[Column, Tensor]:
     kept = np.unique(np.linspace(0, len(run.path) - 1, min(POINTS, len(run.path))).round().astype(int))
     points = run.path.weights[torch.from_numpy(kept)].to(rows.dtype)
     finite = torch.isfinite(points).all(1)
+    if not bool(finite.any()):
+        raise SettingError(f"Run {index} has no point with finite weights on its path: there is nothing of it to show. Leave it out.")
     return np.asarray(run.path.steps)[kept][finite.numpy()], points[finite]
 
 
