@@ -77,7 +77,9 @@ def plane_of_a_network() -> Lines:
     error = float(np.abs(surface.loss.ravel() / losses - 1).max())
     untouched = all(torch.equal(value, kept[name]) for name, value in problem.model.state_dict().items())
 
-    yield f"| 51 x 51 plane of digits-mlp on {SAMPLES:,} samples | points a second | surefoot is faster by (range) | largest relative error | the caller's model |"
+    yield f"51 x 51 points of a plane of digits-mlp, {SAMPLES:,} samples:"
+    yield ""
+    yield "| | points a second | surefoot is faster by (range) | largest relative error | the caller's model |"
     yield "|---|---|---|---|---|"
     if importlib.util.find_spec("loss_landscapes") is None:
         ours = [seconds(lambda: sf.landscape(problem, **asked)) for _ in range(ROUNDS)]
@@ -147,7 +149,9 @@ NETWORKS = {
 
 
 def eigenvalues() -> Lines:
-    yield "| largest eigenvalue of the Hessian | dense | surefoot: error, residual, seconds | PyHessian 0.1: error, seconds | surefoot smallest: error |"
+    yield "Largest eigenvalue of the Hessian:"
+    yield ""
+    yield "| network | dense | surefoot: error, residual, seconds | PyHessian 0.1: error, seconds | smallest: error |"
     yield "|---|---|---|---|---|"
     for what, recipe in NETWORKS.items():
         problem = sf.problems.load(**recipe)

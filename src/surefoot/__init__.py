@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from surefoot import problems
+    from surefoot.curvature.directional import two_gradients
+    from surefoot.curvature.limits import stability_limit
+    from surefoot.curvature.spectrum import Spectrum, spectrum
     from surefoot.descent import probe, schedule, stop
     from surefoot.descent.loop import descend, steps
     from surefoot.descent.population import Population, descend_many, fork
@@ -19,71 +22,92 @@ if TYPE_CHECKING:
     from surefoot.problem import Answer, Problem
     from surefoot.run import Path, Run
     from surefoot.store import Store
+    from surefoot.surfaces.basin import Basin, basin
+    from surefoot.surfaces.planes import Plane
+    from surefoot.surfaces.surface import Surface, landscape
     from surefoot.trace import Row, Trace
 
 # Loaded on first use: `surefoot --help` must not pay for torch, and `import surefoot` not for pictures.
 _HOMES = {
     "Answer": "problem",
+    "Basin": "surfaces.basin",
     "Found": "find.found",
     "FoundBy": "find.found",
     "Path": "run",
+    "Plane": "surfaces.planes",
     "Population": "descent.population",
     "Problem": "problem",
     "ProblemError": "errors",
     "Row": "trace",
     "Run": "run",
     "SettingError": "errors",
+    "Spectrum": "curvature.spectrum",
     "Store": "store",
     "StoreError": "errors",
     "Suggestion": "find.suggest",
     "SurefootError": "errors",
     "SurefootWarning": "errors",
+    "Surface": "surfaces.surface",
     "Trace": "trace",
     "UserFileError": "errors",
+    "basin": "surfaces.basin",
     "descend": "descent.loop",
     "descend_many": "descent.population",
     "find_lr": "find.choose",
     "fork": "descent.population",
+    "landscape": "surfaces.surface",
     "plot": "figures.matplotlib",
     "probe": "descent",
     "problems": "",
     "range_test": "find.range_test",
     "schedule": "descent",
+    "spectrum": "curvature.spectrum",
+    "stability_limit": "curvature.limits",
     "steps": "descent.loop",
     "stop": "descent",
     "suggest": "find.suggest",
+    "two_gradients": "curvature.directional",
 }
 
 __all__ = [
     "Answer",
+    "Basin",
     "Found",
     "FoundBy",
     "Path",
+    "Plane",
     "Population",
     "Problem",
     "ProblemError",
     "Row",
     "Run",
     "SettingError",
+    "Spectrum",
     "Store",
     "StoreError",
     "Suggestion",
     "SurefootError",
     "SurefootWarning",
+    "Surface",
     "Trace",
     "UserFileError",
+    "basin",
     "descend",
     "descend_many",
     "find_lr",
     "fork",
+    "landscape",
     "plot",
     "probe",
     "problems",
     "range_test",
     "schedule",
+    "spectrum",
+    "stability_limit",
     "steps",
     "stop",
     "suggest",
+    "two_gradients",
 ]
 
 

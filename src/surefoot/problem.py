@@ -200,7 +200,7 @@ class Problem:
 
     def __str__(self) -> str:
         weights = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        return f"{self.name or type(self.model).__name__}: {weights:,} weights"
+        return f"{self.name or type(self.model).__name__}: {weights:,} weight{'s' * (weights != 1)}"
 
     def _repr_html_(self) -> str:
         return html.table(self.name or type(self.model).__name__, _rows(self))

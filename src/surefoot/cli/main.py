@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from surefoot.cli import descend, find, problems, range_test, runs
+from surefoot.cli import descend, find, landscape, problems, range_test, runs
 from surefoot.errors import SurefootError
 
 
@@ -55,6 +55,7 @@ app.command("problems")(problems.command)
 app.command("find")(_with_code(find.command))
 app.command("range")(_with_code(range_test.command))
 app.command("descend")(_with_code(descend.command))
+app.command("landscape")(_with_code(landscape.command))
 app.add_typer(runs.app, name="runs")
 
 

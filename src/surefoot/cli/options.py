@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -70,18 +71,26 @@ def show_json(answer: Mapping[str, Any]) -> None:
 
 
 def show_picture(
-    answer: Any, plot: bool | None, picture: str | None, kind: str | None = None, problem: Problem | None = None
+    answer: Any,
+    plot: bool | None,
+    picture: str | None,
+    kind: str | None = None,
+    problem: Problem | None = None,
+    curvature: float | None = None,
+    theme: str | None = None,
 ) -> None:
     """Draws the answer in the terminal and writes it to a file, as far as that was asked for."""
     if plot or (plot is None and typer.get_text_stream("stdout").isatty()):
         from surefoot.figures.terminal import draw
 
-        typer.echo(draw(answer, kind=kind, problem=problem))
+        typer.echo(draw(answer, kind=kind, problem=problem, curvature=curvature))
     if picture:
         from surefoot.figures.matplotlib import plot as plotted
 
+        figure = plotted(answer, kind=kind, problem=problem, curvature=curvature, theme=theme).figure
         try:
-            plotted(answer, kind=kind, problem=problem).figure.savefig(picture, dpi=150)  # type: ignore[union-attr]
+            Path(picture).parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(picture, dpi=150)  # type: ignore[union-attr]
         except (OSError, ValueError) as error:
             raise SettingError(f"The picture {picture} could not be written: {error}") from error
         typer.echo(f"picture: {picture}", err=True)

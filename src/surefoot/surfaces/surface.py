@@ -119,12 +119,14 @@ class Surface:
         finite = self.loss[np.isfinite(self.loss)]
         shape = " x ".join(str(len(axis)) for axis in self.axes)
         span = f"loss {finite.min():.4g} to {finite.max():.4g}" if len(finite) else "the loss is finite nowhere"
-        lines = [f"{shape} points ({self.plane.kind}), {span}, over {self.samples:,} samples"]
+        over = f", over {self.samples:,} samples" if self.samples > 1 else ""
+        lines = [f"{shape} points ({self.plane.kind}), {span}{over}"]
         lines += [f"{self.loss.size - len(finite):,} points have no finite loss"] if len(finite) < self.loss.size else []
         if self.exact:
             lines.append("exact: these are all the weights there are")
             lines += [
-                f"minimum at {', '.join(format(x, '.4g') for x in each.point)}: loss {each.loss:.4g}" for each in self.minima[:5]
+                f"minimum at {', '.join(format(x, '.4g') for x in each.point)}: loss {round(each.loss, 10) + 0.0:.4g}"
+                for each in self.minima[:5]
             ]
             lines += [f"and {len(self.minima) - 5} more, higher ones"] if len(self.minima) > 5 else []
         elif self.paths:
@@ -201,7 +203,7 @@ def landscape(
     rows = Rows(problem, data, seed, memory_limit)
     paths = [_path(run, rows, index) for index, run in enumerate(many)]
     losses = [rows.losses(_cut(points), len(points)) for _, points in paths]
-    near = [points[torch.from_numpy(_near(loss, losses))] for (_, points), loss in zip(paths, losses, strict=True)]
+    near = [points[torch.from_numpy(_near(problem, loss, losses))] for (_, points), loss in zip(paths, losses, strict=True)]
     shown, remark = chosen(plane, rows, near, data, seed)
     coordinates = [shown.coordinates(points).numpy() for points in near]
     lines = _lines(shown, coordinates, problem, extent, resolution)
@@ -246,7 +248,9 @@ def _path(run: Run, rows: Rows, index: int) -> tuple[Column, Tensor]:
     points = run.path.weights[torch.from_numpy(kept)].to(rows.dtype)
     finite = torch.isfinite(points).all(1)
     if not bool(finite.any()):
-        raise SettingError(f"Run {index} has no point with finite weights on its path: there is nothing of it to show. Leave it out.")
+        raise SettingError(
+            f"Run {index} has no point with finite weights on its path: there is nothing of it to show. Leave it out."
+        )
     return np.asarray(run.path.steps)[kept][finite.numpy()], points[finite]
 
 
@@ -277,11 +281,15 @@ def _lines(
     return tuple(np.linspace(middle - width, middle + width, resolution) for middle, width in zip(middles, half, strict=True))
 
 
-def _near(loss: Column, losses: Sequence[Column]) -> Column:
+def _near(problem: Problem, loss: Column, losses: Sequence[Column]) -> Column:
     """Which points of a path belong in the picture: where it diverges, its last ones lie beyond all that can be seen."""
-    start, best = max(each[0] for each in losses), min(np.nanmin(each) for each in losses)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(loss <= start + NEAR * (start - best))
+    finite = [each[np.isfinite(each)] for each in losses if np.isfinite(each).any()]
+    if not finite:
+        return np.isfinite(loss)
+    start, best = max(each[0] for each in finite), min(each.min() for each in finite)
+    known = problem.answer.loss if problem.answer is not None and problem.answer.loss is not None else best
+    gained = start - min(best, known) or abs(start)  # none where it diverges from its first step on
+    return np.isfinite(loss) & (loss <= start + NEAR * gained)
 
 
 def _cut(rows: Tensor) -> Callable[[int, int], Tensor]:

@@ -18,6 +18,7 @@ ABOVE = 2.0  # times what the paths gained, above where they began: higher losse
 COLOUR_DECADES = 1.0  # where the losses span more, their colours are spaced by the logarithm
 PATHS = ("red", "ink", "sky", "orange", "purple", "brown", "blue", "green")  # seen on the colours of heights, in this order
 STYLES = ("solid", "dashed", "dashdot", "dotted")
+EQUAL = 1e-6  # of the range of losses shown: minima that differ by less are equally low
 LEVELS = 12  # contour lines
 DRAWN = 600  # cells along an axis: more are finer than a picture's pixels
 FOOTPRINTS = 60  # points of a path that are drawn one by one
@@ -49,8 +50,11 @@ def landscape_picture(surface: Surface, limits: Limits | None = None) -> Marks:
 
 
 def labels(paths: Sequence[PathOn]) -> list[str]:
-    """What each path is called in a legend; one alone is "descent"."""
-    return ["descent"] if len(paths) == 1 else labels_of([path.config for path in paths])
+    """What each path is called in a legend: one alone by its rate, several by what differs."""
+    if len(paths) == 1:
+        rate = paths[0].config.get("lr")
+        return ["descent" if rate is None else f"lr {number(rate)}"]
+    return labels_of([path.config for path in paths])
 
 
 # ---- one axis
@@ -195,11 +199,18 @@ def _title(surface: Surface, what: str) -> str:
 
 
 def valleys(surface: Surface, heights: Sequence[float]) -> list[Layer]:
-    """The minima: the lowest one, and the others."""
+    """The minima: the lowest one or ones, and the others."""
     x, y = np.array([each.point[0] for each in surface.minima]), np.array(heights)
-    lowest = Points(x[:1], y[:1], "green", "global minimum" if len(x) > 1 else "minimum", "star")
-    others = Points(x[1:], y[1:], "orange", "local minima" if len(x) > 2 else "local minimum", "diamond")
-    return [layer for layer in (lowest, others) if len(layer.x)]
+    loss = np.array([each.loss for each in surface.minima])
+    low, high = shown_range(surface)
+    lowest = loss <= loss.min(initial=np.inf) + EQUAL * (high - low)
+    known = (
+        (lowest, "green", "global minim" if len(loss) > 1 else "minim", "star"),
+        (~lowest, "orange", "local minim", "diamond"),
+    )
+    return [
+        Points(x[at], y[at], colour, word + ("a" if at.sum() > 1 else "um"), shape) for at, colour, word, shape in known if at.any()
+    ]
 
 
 def shown_range(surface: Surface) -> Limits:
@@ -221,7 +232,7 @@ def ends(axis: Column) -> Limits:
 
 def notes(surface: Surface, high: float) -> tuple[str, ...]:
     """What the picture cannot say: above all how much of the path it holds."""
-    said = str(surface).splitlines()[1:] if not surface.exact else []
+    said = str(surface).splitlines()[1:] if not surface.exact else ["exact: these are all the weights there are"]
     if (surface.loss[np.isfinite(surface.loss)] > high).any():
         said.append(f"Losses above {number(high)} " + ("all have its colour." if len(surface.axes) == 2 else "are cut off."))
     if surface.exact and not np.isfinite(surface.loss).all():
