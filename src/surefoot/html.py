@@ -123,8 +123,8 @@ def point(values: Sequence[float]) -> str:
 
 
 def _boxed(title: str, inside: str, notes: Iterable[str]) -> str:
-    above = f'<div style="font-weight:bold">{_text(title)}</div>' if title else ""
-    below = "".join(f'<div style="{_FAINT}">{_text(note)}</div>' for note in notes if note)
+    above = f'<div style="font-weight:bold;overflow-wrap:anywhere">{_text(title)}</div>' if title else ""
+    below = "".join(f'<div style="font-size:.86em;{_FAINT}">{_text(note)}</div>' for note in notes if note)
     return f'<div style="{_BOX}">{above}<table style="{_TABLE}">{inside}</table>{below}</div>'
 
 

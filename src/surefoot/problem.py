@@ -346,41 +346,37 @@ def _gradient(gradient: Any, parameter: Tensor) -> Tensor | None:
 def _rows(problem: Problem) -> Iterator[tuple[str, Any]]:
     """What a notebook shows."""
     parameters = [p for p in problem.model.parameters() if p.requires_grad]
-    yield "model", type(problem.model).__name__
+    plain = isinstance(problem.model, _Point)
+    if not plain:
+        yield "model", type(problem.model).__name__
     yield "weights", "not known before its first batch" if any(map(is_lazy, parameters)) else sum(p.numel() for p in parameters)
-    yield "data", _form(problem.data)
-    if not _is_nothing(problem.data):
+    if not plain:
+        yield "data", _form(problem.data)
         unset = "its own" if _own_batches(problem.data) else "64, or all of the data where there is less"
         yield "batch size", unset if problem.batch_size is None else problem.batch_size
-    yield "loss", _way(problem)
+    yield "loss", "a function of the weights, without data" if plain else _way(problem)
     yield "validation", "none" if problem.validation is None else _form(problem.validation)
     yield from _known(problem.answer) if problem.answer is not None else ()
     yield from [("source", problem.source)] if problem.source else ()
 
 
 def _known(answer: Answer) -> Iterator[tuple[str, Any]]:
-    for minimum in answer.minima[:3]:
-        yield "known minimum", html.point(minimum)
-    if len(answer.minima) > 3:
-        yield "known minima", len(answer.minima)
+    points = [f"({html.point(minimum)})" for minimum in answer.minima[:4]]
+    points += [f"and {len(answer.minima) - 4:,} more"] if len(answer.minima) > 4 else []
+    if points:
+        yield "known minimum" if len(points) == 1 else "known minima", ", ".join(points)
     known = {"loss there": answer.loss, "curvature there": answer.curvature, "stability limit": answer.stability_limit}
     yield from ((name, value) for name, value in {**known, "known from": answer.source or None}.items() if value is not None)
 
 
 def _form(data: Any) -> str:
     """How the data is given, and how much there is of it."""
-    if _is_nothing(data):
-        return "none: the loss is a function of the weights"
     count = _length(data)
     if is_pair(data):
-        inputs, targets = (tuple(part.shape[1:]) for part in data)
-        return f"{count:,} pairs: inputs {inputs}, targets {targets}"
+        inputs, targets = (tuple(part.shape) for part in data)
+        return f"{count:,} samples: inputs of shape {inputs}, targets of shape {targets}"
     units = "batches" if _own_batches(data) else "samples"
     return f"{type(data).__name__} of {units if count is None else f'{count:,} {units}'}"
-
-
-def _is_nothing(data: Any) -> bool:
-    return isinstance(data, list) and len(data) == 1 and isinstance(data[0], tuple) and not data[0]
 
 
 def _own_batches(data: Any) -> bool:

@@ -171,6 +171,9 @@ def read_whole(path: FilePath) -> Any:
         ) from error
 
 
+_HOW = {"steps": "done", "stopped": "stopped by a stop rule", "interrupted": "interrupted"}
+
+
 def _headline(run: Run) -> str:
     config = run.config
     name = config.get("problem") or "a problem"
@@ -190,8 +193,7 @@ def _outcome(run: Run) -> str:
         )
     validation = _validation(finite)
     held_out = "" if validation is None else f", validation loss {validation:.4g}"
-    how = {"steps": "done", "stopped": "stopped by a stop rule", "interrupted": "interrupted"}[run.ended]
-    return f"{how}: loss {first.loss:.4g} -> {last.loss:.4g}{held_out}"
+    return f"{_HOW[run.ended]}: loss {first.loss:.4g} -> {last.loss:.4g}{held_out}"
 
 
 def _validation(trace: Trace) -> float | None:
@@ -203,7 +205,8 @@ def _validation(trace: Trace) -> float | None:
 def _rows(run: Run) -> Iterator[tuple[str, Any]]:
     """What a notebook shows: how it went, then the settings."""
     finite = run.trace.finite
-    yield "ended", f"diverged at step {run.diverged_at:,}" if run.ended == "diverged" and len(run.trace) else run.ended
+    diverged = f"diverged at step {run.diverged_at:,}" if run.ended == "diverged" and len(run.trace) else run.ended
+    yield "ended", _HOW.get(run.ended, diverged)
     yield "first loss", finite[0].loss if len(finite) else None
     yield "last loss" if run.ended != "diverged" else "last finite loss", finite[-1].loss if len(finite) else None
     validation = _validation(finite)

@@ -55,7 +55,9 @@ class Found:
         )
 
     def _repr_html_(self) -> str:
-        trials = html.grid(("rate", "steps", "last loss"), self.trials, "trials", _trial) if self.trials else ""
+        trials = (
+            html.grid(("rate", "steps", "last loss"), self.trials, "trials, the range test first", _trial) if self.trials else ""
+        )
         return html.table(f"learning rate {html.number(self.lr)} for {self.steps:,} steps", _rows(self)) + trials
 
 
@@ -103,7 +105,7 @@ class FoundBy:
 def _rows(found: Found) -> Iterator[tuple[str, Any]]:
     """What a notebook shows above the trials."""
     yield "as good", f"{html.number(found.low)} to {html.number(found.high)}"
-    yield "diverges at", found.ceiling
+    yield "diverges at", "not seen" if found.ceiling is None else found.ceiling
     yield "confident" if found.confident else "not confident", found.reason
     yield "cost", f"{found.gradients:,} gradient evaluations, {found.seconds:.2g} s"
     yield "engine", found.engine

@@ -38,13 +38,10 @@ class Suggestion:
         return f"{self.rule}: {'no answer' if self.lr is None else f'{self.lr:.3g}'} ({self.reason})"
 
     def _repr_html_(self) -> str:
-        rows = [
-            ("rule", self.rule),
-            ("learning rate", "no answer" if self.lr is None else self.lr),
-            ("read at row", self.at),
-            ("reason", self.reason),
-        ]
-        return html.table("a suggestion", rows)
+        at = [] if self.at is None else [("read at row", self.at)]
+        return html.table(
+            f"{self.rule}: {'no answer' if self.lr is None else html.number(self.lr)}", [*at, ("reason", self.reason)]
+        )
 
 
 def suggest(trace: Trace, rule: str = "steepest") -> Suggestion:
