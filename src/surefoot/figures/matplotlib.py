@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps, rcParams
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, LogNorm, Normalize, to_hex
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
@@ -38,7 +40,9 @@ HEX = {
 MAP = "viridis"  # brightness rises evenly along it: readable in grey and with any colour vision
 BRIGHTEST = 0.85  # the part of that scale that is still seen as a line on white
 SIZE = (7.2, 4.6)  # inches: two columns of a page, most of a notebook's width
+DPI = 120.0
 ROW = 12.0  # points from one row of small text to the next
+CAPTION = "caption"  # how the moment that a picture shows is found among its texts
 GAP = 10.0  # pixels between two labels in a row
 MOST_TICKS = 7
 FILLED = 0.93  # of a row: text gets a few percent wider when the picture is saved with fewer dots per inch
@@ -69,16 +73,35 @@ def plot(answer: Any, *, kind: str | None = None, ax: Axes | None = None, proble
     return draw(marks(answer, kind=kind, problem=problem), ax)
 
 
-def draw(picture: Marks, ax: Axes | None = None) -> Axes:
-    """Draws marks, on a new figure if no axes are given."""
-    ax = ax or _new_axes()
+def draw(picture: Marks, ax: Axes | None = None, dpi: float = DPI) -> Axes:
+    """Draws marks, on a new figure with so many dots per inch if no axes are given."""
+    ax = ax or new_axes(dpi)
+    draw_layers(picture, ax)
+    return ax
+
+
+def draw_layers(picture: Marks, ax: Axes) -> list[list[Artist]]:
+    """Draws marks; returns the artists of each layer, which an animation moves."""
     ax.set(xlabel=picture.x_label, ylabel=picture.y_label, xscale=picture.x_scale, yscale=picture.y_scale)
     ax.set(xlim=picture.x_limits, ylim=picture.y_limits)  # first: autoscaling overflows where losses do
-    for place, layer in enumerate(picture.layers):
-        _ARTISTS[type(layer)](ax, layer, 2 + 0.01 * place)
+    artists = [put(ax, layer, depth_of(place)) for place, layer in enumerate(picture.layers)]
+    for heat in picture.of(Heat):
+        _colour_bar(ax, heat)
     _tidy(ax, picture)
     _annotate(ax, picture)
-    return ax
+    return artists
+
+
+def put(ax: Axes, layer: Layer, at: float) -> list[Artist]:
+    """Adds one layer at a depth; returns its artists."""
+    before = set(ax.get_children())
+    _ARTISTS[type(layer)](ax, layer, at)
+    return [artist for artist in ax.get_children() if artist not in before]
+
+
+def depth_of(place: int) -> float:
+    """Where a layer stands between the grid behind all of them and the words in front."""
+    return 2 + 0.01 * place
 
 
 class _ShownAxes(Axes):
@@ -90,8 +113,9 @@ class _ShownAxes(Axes):
         return buffer.getvalue()
 
 
-def _new_axes() -> Axes:
-    figure = Figure(figsize=SIZE, dpi=120, layout="constrained")
+def new_axes(dpi: float = DPI) -> Axes:
+    """Axes alone on a figure that pyplot does not know of."""
+    figure = Figure(figsize=SIZE, dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
     return figure.add_subplot(axes_class=_ShownAxes)
 
@@ -138,12 +162,18 @@ def _span(ax: Axes, layer: Span, depth: float) -> None:
     ax.axvspan(layer.low, layer.high, color=_colour(layer.colour), alpha=0.14, linewidth=0, label=layer.label, zorder=depth)
 
 
-def _heat(ax: Axes, layer: Heat, depth: float) -> None:
-    norm = (LogNorm if layer.scale == "log" else Normalize)(*layer.limits, clip=True)
-    x, y = edges(layer.x, ax.get_xscale()), edges(layer.y, ax.get_yscale())  # type: ignore[arg-type]
-    mesh = ax.pcolormesh(x, y, np.ma.masked_invalid(layer.values), norm=norm, cmap=MAP, zorder=depth)
-    bar = ax.figure.colorbar(mesh, ax=ax, label=layer.label)
+def _norm(layer: Heat) -> Normalize:
+    return (LogNorm if layer.scale == "log" else Normalize)(*layer.limits, clip=True)
+
+
+def _colour_bar(ax: Axes, layer: Heat) -> None:
+    bar = ax.figure.colorbar(ScalarMappable(_norm(layer), MAP), ax=ax, label=layer.label)
     _ticks(bar.ax.yaxis, layer.scale)
+
+
+def _heat(ax: Axes, layer: Heat, depth: float) -> None:
+    x, y = edges(layer.x, ax.get_xscale()), edges(layer.y, ax.get_yscale())  # type: ignore[arg-type]
+    ax.pcolormesh(x, y, np.ma.masked_invalid(layer.values), norm=_norm(layer), cmap=MAP, zorder=depth)
     lost = np.ma.masked_equal(layer.diverged, False)
     ax.pcolormesh(x, y, lost, cmap=ListedColormap([HEX["grey"]]), alpha=0.25, linewidth=0, zorder=depth)
     rows, columns = np.nonzero(layer.diverged)
@@ -231,7 +261,18 @@ def _annotate(ax: Axes, picture: Marks) -> None:
         )
     height = _label_rules(ax, picture.of(Rule)) + 4
     height += _place_legend(ax, height, width)
-    ax.set_title(picture.title, loc="left", fontsize=11, fontweight="bold", pad=height + 8)
+    title = ax.set_title(picture.title, loc="left", fontsize=11, fontweight="bold", pad=height + 8)
+    if picture.caption:
+        _caption(ax, picture.caption, title, height + 8)
+
+
+def _caption(ax: Axes, words: str, title: Text, above: float) -> None:
+    """At the right of the title's row; where the title is too long for that, the title moves up by a row."""
+    style: dict[str, Any] = {"ha": "right", "fontsize": 9, "annotation_clip": False, "gid": CAPTION}
+    caption = ax.annotate(words, (1, 1), (0, above), "axes fraction", "offset points", **style)
+    left, right = Text.get_window_extent(title), caption.get_window_extent()
+    if left.x1 + GAP > right.x0:
+        ax.set_title(title.get_text(), loc="left", fontsize=11, fontweight="bold", pad=above + ROW + 3)
 
 
 def _label_rules(ax: Axes, rules: Sequence[Rule]) -> float:
