@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +24,7 @@ from surefoot.errors import SettingError
 from surefoot.figures.frames import MOST, frames
 from surefoot.figures.layers import Marks
 from surefoot.figures.matplotlib import HEX
-from surefoot.figures.stills import Pixels, stills
+from surefoot.figures.stills import Pixels, camera
 from surefoot.problem import Problem
 
 MIMES = {".gif": "image/gif", ".mp4": "video/mp4", ".webm": "video/webm"}
@@ -32,8 +32,10 @@ HOLD = 1.5  # seconds of the last frame, in an animation of at least twice that
 SLOWEST = 1.0  # seconds of any other frame at most
 FASTEST = 0.02  # seconds: browsers show a frame of a GIF that is shorter than that five times as long
 COLOURS = 255  # of a GIF
+EXACT = 16  # of them are those that most pixels have
+TELLING = 6  # of 256: colours nearer than that to one of these are taken for it
 LEAST_RATE = 10  # images per second in a film: some players stutter below
-SHARPEST = 400  # dots per inch: a frame of 5 million pixels
+SHARPEST = 200  # dots per inch: 1440 x 920 pixels, of which 300 frames take 2 GB while they are made
 CODECS = {
     ".mp4": ("libx264", "-crf", "18", "-preset", "veryfast", "-movflags", "+faststart"),
     ".webm": ("libvpx-vp9", "-crf", "30", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "6"),
@@ -109,7 +111,7 @@ def animate(
         seconds: how long it is, 0.1 to 120; the last frame is held for 1.5 of them, or for half of them if they are fewer than 3. An animation
             of a few frames may be shorter: none but the last is shown for more than a second.
         most: frames at most, 2 to 300, spaced by what changes (`frames`).
-        dpi: dots per inch, 20 to 400; a picture is 7.2 by 4.6 inches.
+        dpi: dots per inch, 20 to 200; a picture is 7.2 by 4.6 inches.
 
     Returns:
         `Animation`.
@@ -118,7 +120,7 @@ def animate(
         SettingError: the value has no picture or no course, a setting is out of range, or the file cannot be written.
 
     Example:
-        >>> from surefoot.trace import Row
+        >>> from surefoot.trace import Row, Trace
         >>> trace = Trace.of([Row(k, 0.0, 0.1, 1.0 - k / 4, 1.0, 0.1, 1.0, float("nan"), 0.0) for k in range(4)])
         >>> film = animate(trace, dpi=50)
         >>> film.mime, film.size, len(film.frames), film.data[:6]
@@ -131,9 +133,13 @@ def animate(
         most = min(most, max(2, 1 + int((seconds - _held(seconds)) / FASTEST)))
     pictures = frames(answer, kind=kind, problem=problem, most=most)
     times = _times(len(pictures), seconds)
-    images = list(stills(pictures, dpi))
-    data = _gif(images, times) if suffix == ".gif" else _film(images, times, suffix)
-    height, width = images[0].shape[:2]
+    shoot = camera(pictures, dpi)
+    height, width = shoot(pictures[0]).shape[:2]
+    if suffix == ".gif":
+        palette = _palette([shoot(pictures[place]) for place in (0, len(pictures) // 2, -1)])
+        data = _gif(map(shoot, pictures), times, palette)
+    else:
+        data = _film(map(shoot, pictures), (height, width), times, suffix)
     animation = Animation(pictures, data, MIMES[suffix], (width, height), sum(times))
     if path is not None:
         _write(data, Path(path))
@@ -175,62 +181,61 @@ def _times(count: int, seconds: float) -> list[float]:
     return [(later - one) / 100 for one, later in pairwise(ends)] + [round(hold, 2)]
 
 
-def _gif(images: Sequence[Pixels], times: Sequence[float]) -> bytes:
-    """One palette for all of them, without dithering: a colour that changes with the frame flickers, and is a new one to be written."""
-    palette = _palette([images[0], images[len(images) // 2], images[-1]])
+def _gif(images: Iterable[Pixels], times: Sequence[float], palette: Image.Image) -> bytes:
+    """One palette for all images, without dithering: a colour that changes with the frame flickers, and is a new one to be written."""
     first, *rest = (Image.fromarray(image).quantize(palette=palette, dither=Image.Dither.NONE) for image in images)
-    settings: dict[str, Any] = {"palette": bytes(palette.getpalette() or []), "optimize": True, "transparency": COLOURS, "loop": 0}
-    buffer = io.BytesIO()
+    colours = bytes(palette.getpalette() or []).ljust(3 * (COLOURS + 1), b"\0")
     milliseconds = [round(1000 * time) for time in times]
-    first.save(buffer, "GIF", save_all=True, append_images=rest, duration=milliseconds, **settings)
+    settings: dict[str, Any] = {"palette": colours, "duration": milliseconds, "optimize": True, "transparency": COLOURS, "loop": 0}
+    buffer = io.BytesIO()
+    first.save(buffer, "GIF", save_all=True, append_images=rest, **settings)
     return buffer.getvalue()
 
 
 def _palette(images: Sequence[Pixels]) -> Image.Image:
-    """255 colours, the last of 256 being kept for what does not change: those of the layers, and those that the images have."""
-    named = [tuple(bytes.fromhex(colour[1:])) for colour in HEX.values()]
+    """255 colours, the last of 256 being kept for what does not change: those of the layers and of the paper, and near ones of all others."""
     packed, counts = np.unique(np.concatenate(images).reshape(-1, 3) @ np.array([1 << 16, 1 << 8, 1]), return_counts=True)
     colours = np.stack([packed >> 16, packed >> 8, packed], -1).astype(np.uint8)
+    exact = [bytes(3), *(bytes.fromhex(colour[1:]) for colour in HEX.values()), *map(bytes, colours[np.argsort(-counts)[:EXACT]])]
     # by the root of their number: else the white of the paper takes the place of the colours of a thin line
     weighted = np.repeat(colours, np.sqrt(counts).astype(int), axis=0)[None]
-    common = Image.fromarray(weighted).quantize(COLOURS - len(named), method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    near = Image.fromarray(weighted).quantize(COLOURS - len(exact), method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    others = np.array(near.getpalette(), dtype=int).reshape(-1, 3)
+    # Pillow looks a colour up only to the nearest 4 of 256: white would become the nearly white beside it
+    apart = np.abs(others[:, None] - [list(colour) for colour in exact]).max(2).min(1) > TELLING
     palette = Image.new("P", (1, 1))
-    found = (common.getpalette() or [])[: 3 * (COLOURS - len(named))]
-    palette.putpalette([*(value for colour in named for value in colour), *found])
+    palette.putpalette((b"".join(exact) + others[apart].astype(np.uint8).tobytes())[: 3 * COLOURS])
     return palette
 
 
-def _film(images: Sequence[Pixels], times: Sequence[float], suffix: str) -> bytes:
-    height, width = (side // 2 * 2 for side in images[0].shape[:2])  # colours are kept for 2 x 2 pixels together
-    rate = max(1 / time for time in times[:-1]) if len(times) > 1 else LEAST_RATE
-    again = max(1, math.ceil(LEAST_RATE / rate))
+def _film(images: Iterable[Pixels], shape: tuple[int, int], times: Sequence[float], suffix: str) -> bytes:
+    height, width = (side // 2 * 2 for side in shape)  # colours are kept for 2 x 2 pixels together
+    moving = sum(times[:-1])
+    again = max(1, math.ceil(LEAST_RATE * moving / (len(times) - 1))) if moving else 1
+    rate = again * (len(times) - 1) / moving if moving else LEAST_RATE
+    counts = [again] * (len(times) - 1) + [max(1, round(rate * times[-1]))]
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, f"film{suffix}")  # a file, since the index at the front of an MP4 is written last
-        layout = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", f"{rate * again:.4f}", "-i", "-")
+        layout = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", f"{rate:.6f}", "-i", "-")
         command = ["ffmpeg", "-v", "error", *layout, "-pix_fmt", "yuv420p", "-c:v", *CODECS[suffix], str(target)]
-        _pipe(command, _repeated(images, times, again * rate), (height, width))
+        _pipe(command, zip(images, counts, strict=True), (height, width))
         return target.read_bytes()
 
 
-def _repeated(images: Iterable[Pixels], times: Sequence[float], rate: float) -> Iterator[Pixels]:
-    """Each image as often as it takes at so many per second."""
-    ends = [round(rate * sum(times[: place + 1])) for place in range(len(times))]
-    for image, (start, end) in zip(images, pairwise([0, *ends]), strict=True):
-        yield from [image] * max(1, end - start)
-
-
-def _pipe(command: Sequence[str], images: Iterable[Pixels], shape: tuple[int, int]) -> None:
-    """Gives the pixels to ffmpeg, one image at a time: all of them together would be hundreds of megabytes."""
+def _pipe(command: Sequence[str], images: Iterable[tuple[Pixels, int]], shape: tuple[int, int]) -> None:
+    """Gives each image so many times to ffmpeg, one at a time: all of them together would be hundreds of megabytes."""
     height, width = shape
     with tempfile.TemporaryFile() as complaints:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=complaints) as program:
             assert program.stdin is not None
             try:
-                for image in images:
-                    program.stdin.write(np.ascontiguousarray(image[:height, :width]).data)
-                program.stdin.close()
+                for image, count in images:
+                    for _ in range(count):
+                        program.stdin.write(np.ascontiguousarray(image[:height, :width]).data)
             except BrokenPipeError:  # it gave up; why is in its complaints
                 pass
+            with contextlib.suppress(BrokenPipeError):
+                program.stdin.close()
         if program.returncode:
             complaints.seek(0)
             said = complaints.read().decode(errors="replace").strip().splitlines() or [f"exit status {program.returncode}"]

@@ -6,7 +6,8 @@ nothing moves but the descent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from itertools import pairwise
@@ -71,12 +72,22 @@ def frames(answer: Any, *, kind: str | None = None, problem: Problem | None = No
             return replace(whole, caption=caption)
         return replace(_steady(marks(then, kind=kind, problem=problem), whole), caption=caption)
 
+    tried = moments if isinstance(answer, Surface) else _spread(moments, TRIED)
+    tried = tried[_first_picture(at, tried) :]
     if isinstance(answer, Surface):
-        tried, moved = moments, _paths_moved(answer, moments)
+        moved = _paths_moved(answer, tried)
     else:
-        tried = _spread(moments, TRIED)
         moved = np.array([_moved(*pair) for pair in pairwise(map(at, tried.tolist()))])
     return tuple(at(moment) for moment in tried[_spaced(tried, moved, most)].tolist())
+
+
+def _first_picture(at: Callable[[int], Marks], moments: Column) -> int:
+    """The first place at which there is enough for a picture: a range test of one row, say, is none. There is at the last."""
+    for place, moment in enumerate(moments.tolist()):
+        with contextlib.suppress(SettingError):
+            at(moment)
+            return place
+    return len(moments) - 1
 
 
 def cut(answer: Any, step: int, problem: Problem | None = None) -> Any:

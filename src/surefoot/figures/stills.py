@@ -5,7 +5,7 @@ Drawing a whole figure takes about 0.1 seconds, most of it for axes and words th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias, cast
 
@@ -24,28 +24,26 @@ Entry: TypeAlias = tuple[Any, ...]  # what tells the entries of a legend apart
 FLAT = (Line, Band, Points, Rule, Span, Heat)
 
 
-def stills(frames: Sequence[Marks], dpi: float) -> Iterator[Pixels]:
-    """The images of frames, one after the other.
+def camera(frames: Sequence[Marks], dpi: float) -> Callable[[Marks], Pixels]:
+    """What makes images of frames.
 
     Args:
         frames: marks that differ in their layers and captions only, the whole picture last; any others are drawn one by one.
         dpi: dots per inch.
 
     Returns:
-        (height, width, 3) uint8 for every frame.
+        A function of any of the frames, whose answer is (height, width, 3) uint8.
 
     Example:
         >>> walker = [Marks("", "x", "y", (0, 1), (0, 1), layers=(Points([x], [0.5]),)) for x in (0.2, 0.7)]
-        >>> left, right = stills(walker, 50)
+        >>> left, right = map(camera(walker, 50), walker)
         >>> left.shape, bool(np.ptp(np.nonzero((left != right).any(2))[1]) > 100)  # pixels: from where it was to where it is
         ((230, 360, 3), True)
     """
     if not _alike(frames) or not _flat(draw(frames[-1], dpi=dpi)):
-        yield from (_alone(frame, dpi) for frame in frames)
-        return
+        return lambda frame: _alone(frame, dpi)
     stage = _stage(frames, dpi)
-    for frame in frames:
-        yield _shot(stage, frame)
+    return lambda frame: _shot(stage, frame)
 
 
 def _alike(frames: Sequence[Marks]) -> bool:
@@ -144,10 +142,7 @@ def _roomy(frames: Sequence[Marks]) -> Marks:
     longest = {entry: max((name.get(entry, "") for name in names), key=len) for entry in names[-1]}
     whole = frames[-1]
     worded = dict(zip(_entry_of(whole).values(), longest.values(), strict=True))
-    layers = tuple(
-        replace(layer, label=worded[place]) if place in worded else layer
-        for place, layer in enumerate(whole.layers)
-    )
+    layers = tuple(replace(layer, label=worded[place]) if place in worded else layer for place, layer in enumerate(whole.layers))
     return replace(whole, layers=layers, caption=max((frame.caption for frame in frames), key=len))
 
 
