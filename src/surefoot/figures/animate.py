@@ -33,7 +33,7 @@ SLOWEST = 1.0  # seconds of any other frame at most
 FASTEST = 0.02  # seconds: browsers show a frame of a GIF that is shorter than that five times as long
 COLOURS = 255  # of a GIF
 EXACT = 16  # of them are those that most pixels have
-TELLING = 6  # of 256: colours nearer than that to one of these are taken for it
+TELLING = 8  # of 256: colours nearer than that to one of these are taken for it
 LEAST_RATE = 10  # images per second in a film: some players stutter below
 SHARPEST = 200  # dots per inch: 1440 x 920 pixels, of which 300 frames take 2 GB while they are made
 CODECS = {
@@ -139,6 +139,7 @@ def animate(
         palette = _palette([shoot(pictures[place]) for place in (0, len(pictures) // 2, -1)])
         data = _gif(map(shoot, pictures), times, palette)
     else:
+        height, width = (side // 2 * 2 for side in (height, width))  # films keep colours for 2 x 2 pixels together
         data = _film(map(shoot, pictures), (height, width), times, suffix)
     animation = Animation(pictures, data, MIMES[suffix], (width, height), sum(times))
     if path is not None:
@@ -162,9 +163,13 @@ def _checked(path: Path) -> str:
         raise SettingError(f"An animation is a {', '.join(list(MIMES)[:-1])} or {list(MIMES)[-1]} file, got {str(path)!r}.")
     if suffix in CODECS and shutil.which("ffmpeg") is None:
         raise SettingError(f"A {suffix} file needs the program ffmpeg, which is not there: install it, or name a .gif file.")
-    if not path.parent.is_dir():
+    try:
+        folder, taken = path.parent.is_dir(), path.is_dir()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if not folder:
         raise SettingError(f"There is no folder {str(path.parent)!r} for {path.name}: make it first, or name another.")
-    if path.is_dir():
+    if taken:
         raise SettingError(f"{str(path)!r} is a folder: name a file.")
     return suffix
 
@@ -196,20 +201,27 @@ def _palette(images: Sequence[Pixels]) -> Image.Image:
     """255 colours, the last of 256 being kept for what does not change: those of the layers and of the paper, and near ones of all others."""
     packed, counts = np.unique(np.concatenate(images).reshape(-1, 3) @ np.array([1 << 16, 1 << 8, 1]), return_counts=True)
     colours = np.stack([packed >> 16, packed >> 8, packed], -1).astype(np.uint8)
-    exact = [bytes(3), *(bytes.fromhex(colour[1:]) for colour in HEX.values()), *map(bytes, colours[np.argsort(-counts)[:EXACT]])]
+    exact = np.zeros((1, 3), dtype=np.uint8)
+    named = np.array([list(bytes.fromhex(colour[1:])) for colour in HEX.values()], dtype=np.uint8)
+    for colour in np.concatenate([named, colours[np.argsort(-counts)[:EXACT]]]):
+        exact = np.concatenate([exact, _apart(colour[None], exact)])
     # by the root of their number: else the white of the paper takes the place of the colours of a thin line
     weighted = np.repeat(colours, np.sqrt(counts).astype(int), axis=0)[None]
     near = Image.fromarray(weighted).quantize(COLOURS - len(exact), method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    others = np.array(near.getpalette(), dtype=int).reshape(-1, 3)
-    # Pillow looks a colour up only to the nearest 4 of 256: white would become the nearly white beside it
-    apart = np.abs(others[:, None] - [list(colour) for colour in exact]).max(2).min(1) > TELLING
+    others = np.array(near.getpalette(), dtype=np.uint8).reshape(-1, 3)
     palette = Image.new("P", (1, 1))
-    palette.putpalette((b"".join(exact) + others[apart].astype(np.uint8).tobytes())[: 3 * COLOURS])
+    palette.putpalette(np.concatenate([exact, _apart(others, exact)])[:COLOURS].tobytes())
     return palette
 
 
+def _apart(colours: Pixels, others: Pixels) -> Pixels:
+    """Those that are no near ones of others: Pillow looks colours up in steps, and white would become the nearly white beside it."""
+    distances = np.abs(colours[:, None].astype(int) - others).max(2).min(1)
+    return np.compress(distances > TELLING, colours, axis=0)
+
+
 def _film(images: Iterable[Pixels], shape: tuple[int, int], times: Sequence[float], suffix: str) -> bytes:
-    height, width = (side // 2 * 2 for side in shape)  # colours are kept for 2 x 2 pixels together
+    height, width = shape
     moving = sum(times[:-1])
     again = max(1, math.ceil(LEAST_RATE * moving / (len(times) - 1))) if moving else 1
     rate = again * (len(times) - 1) / moving if moving else LEAST_RATE
@@ -218,20 +230,19 @@ def _film(images: Iterable[Pixels], shape: tuple[int, int], times: Sequence[floa
         target = Path(folder, f"film{suffix}")  # a file, since the index at the front of an MP4 is written last
         layout = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", f"{rate:.6f}", "-i", "-")
         command = ["ffmpeg", "-v", "error", *layout, "-pix_fmt", "yuv420p", "-c:v", *CODECS[suffix], str(target)]
-        _pipe(command, zip(images, counts, strict=True), (height, width))
+        _pipe(command, ((image[:height, :width], count) for image, count in zip(images, counts, strict=True)))
         return target.read_bytes()
 
 
-def _pipe(command: Sequence[str], images: Iterable[tuple[Pixels, int]], shape: tuple[int, int]) -> None:
+def _pipe(command: Sequence[str], images: Iterable[tuple[Pixels, int]]) -> None:
     """Gives each image so many times to ffmpeg, one at a time: all of them together would be hundreds of megabytes."""
-    height, width = shape
     with tempfile.TemporaryFile() as complaints:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=complaints) as program:
             assert program.stdin is not None
             try:
                 for image, count in images:
                     for _ in range(count):
-                        program.stdin.write(np.ascontiguousarray(image[:height, :width]).data)
+                        program.stdin.write(np.ascontiguousarray(image).data)
             except BrokenPipeError:  # it gave up; why is in its complaints
                 pass
             with contextlib.suppress(BrokenPipeError):
@@ -250,10 +261,14 @@ def _write(data: bytes, path: Path) -> None:
             file.write(data)
         temporary.replace(path)
     except OSError as error:
-        raise SettingError(f"{str(path)!r} cannot be written ({error.strerror or error}): name another file.") from error
+        raise _unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> SettingError:
+    return SettingError(f"{str(path)!r} cannot be written ({error.strerror or error}): name another file.")
 
 
 def _kind(mime: str) -> str:

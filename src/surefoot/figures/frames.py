@@ -7,7 +7,7 @@ nothing moves but the descent.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from itertools import pairwise
@@ -74,10 +74,7 @@ def frames(answer: Any, *, kind: str | None = None, problem: Problem | None = No
 
     tried = moments if isinstance(answer, Surface) else _spread(moments, TRIED)
     tried = tried[_first_picture(at, tried) :]
-    if isinstance(answer, Surface):
-        moved = _paths_moved(answer, tried)
-    else:
-        moved = np.array([_moved(*pair) for pair in pairwise(map(at, tried.tolist()))])
+    moved = _paths_moved(answer, tried) if isinstance(answer, Surface) else _pictures_moved(map(at, tried.tolist()))
     return tuple(at(moment) for moment in tried[_spaced(tried, moved, most)].tolist())
 
 
@@ -248,6 +245,10 @@ def _paths_moved(surface: Surface, moments: Column) -> Column:
             went = np.linalg.norm(np.diff(_places(surface, path)[at], axis=0), axis=1)
             farthest = np.maximum(farthest, np.nan_to_num(went))
     return farthest
+
+
+def _pictures_moved(pictures: Iterable[Marks]) -> Column:
+    return np.array([_moved(*pair) for pair in pairwise(pictures)])
 
 
 def _places(surface: Surface, path: PathOn) -> Column:
