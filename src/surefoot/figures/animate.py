@@ -189,21 +189,23 @@ def _times(count: int, seconds: float) -> list[float]:
 def _gif(images: Iterable[Pixels], times: Sequence[float], palette: Image.Image) -> bytes:
     """One palette for all images, without dithering: a colour that changes with the frame flickers, and is a new one to be written."""
     first, *rest = (Image.fromarray(image).quantize(palette=palette, dither=Image.Dither.NONE) for image in images)
-    colours = bytes(palette.getpalette() or []).ljust(3 * (COLOURS + 1), b"\0")
     milliseconds = [round(1000 * time) for time in times]
-    settings: dict[str, Any] = {"palette": colours, "duration": milliseconds, "optimize": True, "transparency": COLOURS, "loop": 0}
+    # with its palette repeated for every frame it is larger by a kilobyte each, but Pillow takes seconds to find that they are all the same
+    settings: dict[str, Any] = {"duration": milliseconds, "optimize": True, "transparency": COLOURS, "loop": 0}
     buffer = io.BytesIO()
     first.save(buffer, "GIF", save_all=True, append_images=rest, **settings)
     return buffer.getvalue()
 
 
 def _palette(images: Sequence[Pixels]) -> Image.Image:
-    """255 colours, the last of 256 being kept for what does not change: those of the layers and of the paper, and near ones of all others."""
+    """255 colours, the last of 256 being kept for what does not change: those of paper and layers, and near ones of all others."""
     packed, counts = np.unique(np.concatenate(images).reshape(-1, 3) @ np.array([1 << 16, 1 << 8, 1]), return_counts=True)
     colours = np.stack([packed >> 16, packed >> 8, packed], -1).astype(np.uint8)
+    frequent = colours[np.argsort(-counts)[:EXACT]]
+    named, paper = np.array([list(bytes.fromhex(colour[1:])) for colour in HEX.values()]), frequent[0].astype(int)
+    tints = [(paper + part * (named - paper)).round().astype(np.uint8) for part in (1, 0.75, 0.5, 0.25)]  # the edges of lines
     exact = np.zeros((1, 3), dtype=np.uint8)
-    named = np.array([list(bytes.fromhex(colour[1:])) for colour in HEX.values()], dtype=np.uint8)
-    for colour in np.concatenate([named, colours[np.argsort(-counts)[:EXACT]]]):
+    for colour in np.concatenate([frequent[:1], *tints, frequent]):
         exact = np.concatenate([exact, _apart(colour[None], exact)])
     # by the root of their number: else the white of the paper takes the place of the colours of a thin line
     weighted = np.repeat(colours, np.sqrt(counts).astype(int), axis=0)[None]
