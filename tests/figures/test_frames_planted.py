@@ -155,10 +155,18 @@ def test_a_run_diverges_when_it_diverges():
     for frame in frames(lost):
         crosses = [points for points in frame.of(Points) if points.shape == "cross"]
         assert len(crosses) == (steps_of([frame])[0] >= 40)
-        assert all(frame.y_limits[0] <= cross.y[0] <= frame.y_limits[1] for cross in crosses)
     shown = frames(run(blowing_up(40)))
     assert shown[-1].caption == "step 40: loss not finite"
     assert not any(points.shape == "cross" for frame in shown[:-1] for points in frame.of(Points))
+
+
+def test_the_cross_of_a_run_that_diverged_stays_where_it_is():
+    late = noisy(80)
+    late[70] = 1000.0  # the axis of the whole picture reaches higher than those before
+    lost = [run(blowing_up(40), lr=1.0), run(late, lr=0.1)]
+    crosses = [points.y[0] for frame in frames(lost) for points in frame.of(Points) if points.shape == "cross"]
+    assert len(crosses) > 20
+    assert set(crosses) == {marks(lost).of(Points)[-1].y[0]}
 
 
 def test_losses_of_zero_have_no_place_in_any_frame_of_a_logarithmic_picture():

@@ -325,8 +325,10 @@ def _on_axes_of(whole: Marks, layer: Layer, twin: Layer | None) -> Layer:
         return replace(layer, **colours)
     if isinstance(layer, Line) and whole.y_scale == "log":
         return replace(layer, y=np.where(layer.y > 0, layer.y, np.nan))
-    if isinstance(layer, Points) and layer.shape == "cross":  # drawn also beyond the axes
-        return replace(layer, y=layer.y.clip(*whole.y_limits))
+    if isinstance(layer, Points) and layer.shape == "cross":  # what has diverged has: it stays where the whole picture has it
+        crosses = (other for other in whole.of(Points) if other.shape == "cross" and np.array_equal(other.x, layer.x))
+        same: Points | None = next((other for other in crosses if other.colour == layer.colour), None)
+        return replace(layer, y=layer.y if same is None else same.y)
     return layer
 
 
