@@ -114,7 +114,8 @@ def cut(answer: Any, step: int, problem: Problem | None = None) -> Any:
     if isinstance(answer, Surface):
         return replace(answer, paths=tuple(_cut_path_on(path, step) for path in answer.paths))
     if isinstance(answer, Run):
-        return answer if step >= _steps_of(answer)[-1] else _cut_run(answer, step, problem)
+        ends = [*answer.path.steps[-1:], *(answer.trace["step"][-1:] + 1)]
+        return answer if step >= max(ends, default=0) else _cut_run(answer, step, problem)
     if isinstance(answer, Trace):
         return answer[: _kept(answer["step"] + 1, step)]
     if _is_list(answer):
