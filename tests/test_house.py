@@ -29,6 +29,7 @@ RANK = {
 LAZY = {"cli", "__init__"}  # may import inside functions: `surefoot --help` must not load torch
 
 PUBLIC = [
+    "Animation",
     "Answer",
     "Basin",
     "Found",
@@ -50,6 +51,7 @@ PUBLIC = [
     "Surface",
     "Trace",
     "UserFileError",
+    "animate",
     "basin",
     "descend",
     "descend_many",

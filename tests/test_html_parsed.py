@@ -301,7 +301,7 @@ def test_surface_numbers():
     shown, path = named(value), value.paths[0]
     assert (shown["points"], shown["samples"]) == ("5 x 5", "30")
     shows(shown["loss"], value.loss.min(), value.loss.max())
-    assert shown["motion of the paths in it"] == f"{100 * value.explained:.1f}% (of a random walk 76.0%)"
+    assert shown["motion of the paths in it"] == f"{100 * value.explained:.0f}% (a random walk shows 76%)"
     shows(shown["paths away from it by up to"], path.distance.max())
     shows(shown["loss under a path differs by up to"], np.abs(path.under - path.loss).max())
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from surefoot.descent.loop import descend, steps
     from surefoot.descent.population import Population, descend_many, fork
     from surefoot.errors import ProblemError, SettingError, StoreError, SurefootError, SurefootWarning, UserFileError
+    from surefoot.figures.animate import Animation, animate
     from surefoot.figures.matplotlib import plot
     from surefoot.find.choose import find_lr
     from surefoot.find.found import Found, FoundBy
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 # Loaded on first use: `surefoot --help` must not pay for torch, and `import surefoot` not for pictures.
 _HOMES = {
+    "Animation": "figures.animate",
     "Answer": "problem",
     "Basin": "surfaces.basin",
     "Found": "find.found",
@@ -50,6 +52,7 @@ _HOMES = {
     "Surface": "surfaces.surface",
     "Trace": "trace",
     "UserFileError": "errors",
+    "animate": "figures.animate",
     "basin": "surfaces.basin",
     "descend": "descent.loop",
     "descend_many": "descent.population",
@@ -70,6 +73,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Animation",
     "Answer",
     "Basin",
     "Found",
@@ -91,6 +95,7 @@ __all__ = [
     "Surface",
     "Trace",
     "UserFileError",
+    "animate",
     "basin",
     "descend",
     "descend_many",

@@ -77,6 +77,7 @@ def command(
             typer.echo(line)
     shown: Any = surface if kind not in OF_RUNS else walked[0] if kind == "fit" and walked else walked
     options.show_picture(shown, False if as_json else plot, save, kind=kind, problem=loaded, theme=theme)
+    options.show_animation(shown, animate, kind=kind, problem=loaded, theme=theme)
     return 0
 
 

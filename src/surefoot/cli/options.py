@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import math
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,7 +51,7 @@ def batch_size(text: str | None) -> int | str | None:
     return int(text) if text is not None and text.isdigit() else text
 
 
-@contextmanager
+@contextlib.contextmanager
 def told(quiet: bool = False) -> Iterator[None]:
     """Inside, warnings are sentences on standard error instead of lines of code."""
 
@@ -94,6 +94,19 @@ def show_picture(
         except (OSError, ValueError) as error:
             raise SettingError(f"The picture {picture} could not be written: {error}") from error
         typer.echo(f"picture: {picture}", err=True)
+
+
+def show_animation(
+    answer: Any, path: str | None, kind: str | None = None, problem: Problem | None = None, theme: str | None = None
+) -> None:
+    """Writes the moving picture to a file, if one was asked for."""
+    if not path:
+        return
+    from surefoot.figures.animate import animate
+
+    with contextlib.suppress(OSError):  # `animate` says what is wrong with the path
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    typer.echo(f"animation: {path}: {animate(answer, path, kind=kind, problem=problem, theme=theme)}", err=True)
 
 
 def _pair(text: str) -> tuple[str, Any]:

@@ -165,6 +165,7 @@ class Marks(_Value):
         x_limits, y_limits: the part that is shown; layers may reach beyond it.
         layers: what is drawn, the hindmost first.
         notes: what the picture cannot say, one sentence each.
+        caption: the moment that is shown, where the picture is one of many.
 
     Example:
         >>> picture = Marks("a line", "x", "y", (0, 1), (0, 2), layers=(Line([0, 1], [0, 2], label="2 x"),))
@@ -182,6 +183,7 @@ class Marks(_Value):
     x_whole: bool = False
     layers: tuple[Layer, ...] = ()
     notes: tuple[str, ...] = ()
+    caption: str = ""
 
     def of(self, kind: type[Any]) -> tuple[Any, ...]:
         """The layers of one kind, in their order."""
@@ -196,11 +198,13 @@ class Panels:
         title: what they have in common.
         panels: from left to right, then from top to bottom.
         notes: what is to be said about all of them.
+        caption: as for `Marks`.
     """
 
     title: str
     panels: tuple[Marks, ...]
     notes: tuple[str, ...] = ()
+    caption: str = ""
 
 
 def _frozen(values: Any) -> Column:

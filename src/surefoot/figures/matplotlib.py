@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib import colormaps, rc_context, rcParams
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -51,7 +53,9 @@ THEMES: dict[str, dict[str, Any]] = {
     "dark": dict.fromkeys(INKED, INK) | dict.fromkeys(PAPERED, PAPER),
 }
 SIZE = (7.2, 4.6)  # inches: two columns of a page, most of a notebook's width
+DPI = 120.0
 ROW = 12.0  # points from one row of small text to the next
+CAPTION = "caption"  # how the moment that a picture shows is found among its texts
 GAP = 10.0  # pixels between two labels in a row
 MOST_TICKS = 7
 FILLED = 0.93  # of a row: text gets a few percent wider when the picture is saved with fewer dots per inch
@@ -89,42 +93,56 @@ def plot(
         >>> plot(trace).lines[0].get_ydata().tolist()
         [1.0, 0.75, 0.5, 0.25]
     """
+    picture = marks(answer, kind=kind, problem=problem, curvature=curvature)
+    if ax is not None and isinstance(picture, Panels):
+        raise SettingError(f"These are {len(picture.panels)} pictures, which need a figure of their own: leave out ax=.")
+    with themed(theme):
+        return draw(picture, ax)
+
+
+@contextlib.contextmanager
+def themed(theme: str | None) -> Iterator[None]:
+    """Inside, what is drawn has the paper and the ink of a theme; afterwards matplotlib is set as it was."""
     if theme is not None and theme not in THEMES:
         raise unknown("theme", theme, THEMES)
-    picture = marks(answer, kind=kind, problem=problem, curvature=curvature)
     with rc_context(THEMES[theme] if theme is not None else None):  # type: ignore[arg-type]
-        if isinstance(picture, Marks):
-            return draw(picture, ax)
-        if ax is not None:
-            raise SettingError(f"These are {len(picture.panels)} pictures, which need a figure of their own: leave out ax=.")
-        return draw_panels(picture)
+        yield
 
 
-def draw(picture: Marks, ax: Axes | None = None) -> Axes:
-    """Draws marks, on a new figure if no axes are given."""
-    ax = ax or _new_axes()
-    _draw_layers(picture, ax)
-    for heat in picture.of(Heat):
-        _bar([ax], heat)
-    _tidy(ax, picture)
-    _annotate(ax, picture)
+def draw(picture: Marks | Panels, ax: Axes | None = None, dpi: float = DPI) -> Axes:
+    """Draws marks, on a new figure with so many dots per inch if no axes are given; of several pictures returns the axes of the first."""
+    if isinstance(picture, Panels):
+        return _draw_panels(picture, dpi)
+    ax = ax or new_axes(dpi)
+    draw_layers(picture, ax)
     return ax
 
 
-def draw_panels(picture: Panels) -> Axes:
-    """Draws several pictures beside each other, with one scale of colours for all."""
+def draw_layers(picture: Marks, ax: Axes) -> list[list[Artist]]:
+    """Draws marks; returns the artists of each layer, which an animation moves."""
+    artists = _put_all(picture, ax)
+    for heat in picture.of(Heat):
+        _colour_bar([ax], heat)
+    _tidy(ax, picture)
+    _annotate(ax, picture)
+    return artists
+
+
+def _draw_panels(picture: Panels, dpi: float) -> Axes:
+    """Several pictures beside each other, with one scale of colours for all."""
     columns = 2 if len(picture.panels) in (2, 4) else min(3, len(picture.panels))
     rows = -(-len(picture.panels) // columns)
-    figure = Figure(figsize=(SIZE[0] * (1.0 if columns == 2 else 1.35), 0.4 + 2.7 * rows), dpi=120, layout="constrained")
+    figure = Figure(figsize=(SIZE[0] * (1.0 if columns == 2 else 1.35), 0.4 + 2.7 * rows), dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
     axes = [figure.add_subplot(rows, columns, place + 1, axes_class=_ShownAxes) for place in range(len(picture.panels))]
     for ax, panel in zip(axes, picture.panels, strict=True):
-        _draw_layers(panel, ax)
+        _put_all(panel, ax)
         _tidy(ax, panel)
         ax.set_title(panel.title, loc="left", fontsize=9, fontweight="bold")
         ax.label_outer()
     for heat in picture.panels[0].of(Heat):
-        _bar(axes, heat)
+        _colour_bar(axes, heat)
+    panels_caption(figure, picture.caption)
     figure.suptitle(picture.title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     if picture.notes:
         width = int(figure.get_figwidth() * 72 / 4.2)
@@ -133,11 +151,27 @@ def draw_panels(picture: Panels) -> Axes:
     return axes[0]
 
 
-def _draw_layers(picture: Marks, ax: Axes) -> None:
+def panels_caption(figure: Figure, words: str) -> Text:
+    """The moment that several pictures show, at the upper right."""
+    return figure.text(0.99, 0.985, words, ha="right", va="top", fontsize=9, gid=CAPTION)
+
+
+def _put_all(picture: Marks, ax: Axes) -> list[list[Artist]]:
     ax.set(xlabel=picture.x_label, ylabel=picture.y_label, xscale=picture.x_scale, yscale=picture.y_scale)
     ax.set(xlim=picture.x_limits, ylim=picture.y_limits)  # first: autoscaling overflows where losses do
-    for place, layer in enumerate(picture.layers):
-        _ARTISTS[type(layer)](ax, layer, 2 + 0.01 * place)
+    return [put(ax, layer, depth_of(place)) for place, layer in enumerate(picture.layers)]
+
+
+def put(ax: Axes, layer: Layer, at: float) -> list[Artist]:
+    """Adds one layer at a depth; returns its artists."""
+    before = set(ax.get_children())
+    _ARTISTS[type(layer)](ax, layer, at)
+    return [artist for artist in ax.get_children() if artist not in before]
+
+
+def depth_of(place: int) -> float:
+    """Where a layer stands between the grid behind all of them and the words in front."""
+    return 2 + 0.01 * place
 
 
 class _ShownAxes(Axes):
@@ -149,8 +183,9 @@ class _ShownAxes(Axes):
         return buffer.getvalue()
 
 
-def _new_axes() -> Axes:
-    figure = Figure(figsize=SIZE, dpi=120, layout="constrained")
+def new_axes(dpi: float = DPI) -> Axes:
+    """Axes alone on a figure that pyplot does not know of."""
+    figure = Figure(figsize=SIZE, dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
     return figure.add_subplot(axes_class=_ShownAxes)
 
@@ -236,7 +271,7 @@ def _norm(layer: Heat) -> Normalize:
     return (LogNorm if layer.scale == "log" else Normalize)(*layer.limits, clip=True)
 
 
-def _bar(axes: Sequence[Axes], layer: Heat) -> None:
+def _colour_bar(axes: Sequence[Axes], layer: Heat) -> None:
     """The scale of the colours, beside all axes that share it."""
     bar = axes[0].figure.colorbar(ScalarMappable(_norm(layer), MAP), ax=list(axes), label=layer.label)
     _ticks(bar.ax.yaxis, layer.scale)
@@ -316,7 +351,18 @@ def _annotate(ax: Axes, picture: Marks) -> None:
         )
     height = _label_rules(ax, picture.of(Rule)) + 4
     height += _place_legend(ax, height, width)
-    ax.set_title(picture.title, loc="left", fontsize=11, fontweight="bold", pad=height + 8)
+    title = ax.set_title(picture.title, loc="left", fontsize=11, fontweight="bold", pad=height + 8)
+    if picture.caption:
+        _caption(ax, picture.caption, title, height + 8)
+
+
+def _caption(ax: Axes, words: str, title: Text, above: float) -> None:
+    """At the right of the title's row; where the title is too long for that, the title moves up by a row."""
+    style: dict[str, Any] = {"ha": "right", "fontsize": 9, "annotation_clip": False, "gid": CAPTION}
+    caption = ax.annotate(words, (1, 1), (0, above), "axes fraction", "offset points", **style)
+    left, right = Text.get_window_extent(title), caption.get_window_extent()
+    if left.x1 + GAP > right.x0:
+        ax.set_title(title.get_text(), loc="left", fontsize=11, fontweight="bold", pad=above + ROW + 3)
 
 
 def _label_rules(ax: Axes, rules: Sequence[Rule]) -> float:

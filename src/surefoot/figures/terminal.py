@@ -104,7 +104,8 @@ def text(picture: Marks | Panels, width: int, height: int, colourful: bool) -> s
     for layer in picture.layers:
         _STROKES[type(layer)](canvas, layer)
     _number(canvas)
-    lines = [*textwrap.wrap(picture.title, width), picture.y_label, *canvas.rows(), picture.x_label.center(width), *canvas.legend()]
+    head = [*textwrap.wrap(picture.title, width), *textwrap.wrap(picture.caption, width), picture.y_label]
+    lines = [*head, *canvas.rows(), picture.x_label.center(width), *canvas.legend()]
     lines += [line for note in picture.notes for line in textwrap.wrap(note, width)]
     return "\n".join(line.rstrip() for line in lines)
 

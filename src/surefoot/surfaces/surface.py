@@ -285,11 +285,11 @@ def _near(problem: Problem, loss: Column, losses: Sequence[Column]) -> Column:
     """Which points of a path belong in the picture: where it diverges, its last ones lie beyond all that can be seen."""
     finite = [each[np.isfinite(each)] for each in losses if np.isfinite(each).any()]
     if not finite:
-        return np.isfinite(loss)
+        return np.asarray(np.isfinite(loss))
     start, best = max(each[0] for each in finite), min(each.min() for each in finite)
     known = problem.answer.loss if problem.answer is not None and problem.answer.loss is not None else best
     gained = start - min(best, known) or abs(start)  # none where it diverges from its first step on
-    return np.isfinite(loss) & (loss <= start + NEAR * gained)
+    return np.asarray(np.isfinite(loss) & (loss <= start + NEAR * gained))
 
 
 def _cut(rows: Tensor) -> Callable[[int, int], Tensor]:

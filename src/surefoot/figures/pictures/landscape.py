@@ -124,7 +124,8 @@ def _tangent(surface: Surface, path: PathOn, index: int) -> list[Layer]:
     if not np.isfinite(slope):
         return []
     reach = TANGENT * float(x[-1] - x[0]) * np.array([-1.0, 1.0])
-    return [Line(at + reach, loss + slope * reach, PATHS[index % len(PATHS)], f"tangent: gradient {number(slope)}", "dashed")]
+    label = f"tangent: gradient {number(slope)}" if len(surface.paths) == 1 else "" if index else "tangents"
+    return [Line(at + reach, loss + slope * reach, PATHS[index % len(PATHS)], label, "dashed")]
 
 
 # ---- two axes
@@ -174,7 +175,7 @@ def _contours(x: Column, y: Column, loss: Column, limits: Limits, scale: str) ->
 
 def _walked(path: PathOn, x: Column, y: Column, index: int, label: str, limits: tuple[Limits, Limits]) -> Iterator[Layer]:
     colour, style = PATHS[index % len(PATHS)], STYLES[index % len(STYLES)]
-    shown = seen(path, x, y, limits)
+    shown = seen(x, y, limits)
     x, y = x[:shown], y[:shown]
     lost = path.ended == "diverged"
     yield Line(x, y, colour, label + (f", diverged at {int(path.steps[-1]):,}" if lost else ""), style)
@@ -186,10 +187,10 @@ def _walked(path: PathOn, x: Column, y: Column, index: int, label: str, limits: 
         yield Points(x[-1:], y[-1:], colour, "end" if not index else "", "square")
 
 
-def seen(path: PathOn, x: Column, y: Column, limits: tuple[Limits, Limits]) -> int:
-    """How many points of a path are drawn: of a diverging one those until it leaves the picture, for the rest of it would cover all else."""
+def seen(x: Column, y: Column, limits: tuple[Limits, Limits]) -> int:
+    """How many points of a path are drawn: up to the first one after which it never comes back, for the rest would cover all else."""
     inside = (x >= limits[0][0]) & (x <= limits[0][1]) & (y >= limits[1][0]) & (y <= limits[1][1])
-    return int(np.argmin(inside)) + 1 if path.ended == "diverged" and not inside.all() else len(x)
+    return min(len(x), int(np.flatnonzero(inside).max(initial=0)) + 2)
 
 
 def _title(surface: Surface, what: str) -> str:
