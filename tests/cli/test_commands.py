@@ -25,7 +25,7 @@ def surefoot(tmp_path, monkeypatch, capsys):
     return run
 
 
-COMMANDS = ["problems", "find", "range", "descend", "runs", "runs list", "runs show", "runs export", "runs delete"]
+COMMANDS = ["problems", "find", "range", "descend", "landscape", "runs", "runs list", "runs show", "runs export", "runs delete"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -69,6 +69,15 @@ MISUSE = {
     "find missing.csv --target y": "no file",
     "range line --rule steepst": "Did you mean 'steepest'",
     "runs": "no store",
+    "landscape line --rates 0.1,x": "--rates takes numbers with commas between them",
+    "landscape line --rates 0.1 --runs 1": "not both",
+    "landscape line --plane flat": "plane must be a Plane or one of",
+    "landscape line --extent 1,2": "extent must be (low, high",
+    "landscape digits-linear --runs 1": "no store",
+    "landscape line --animate line.gif": "has no course",
+    "landscape line --rates 0.1 --animate line.avi": "An animation is a .gif, .mp4 or .webm file",
+    "landscape line --kind 4d --save x.png": "no kind of picture of a Surface named '4d'",
+    "landscape line --theme drak --save x.png": "Did you mean 'dark'",
     "descend line --lr 0.1 --store .": "is a folder",
 }
 
@@ -122,7 +131,47 @@ def test_runs_are_exported_exactly_and_deleted(surefoot, tmp_path):
 def test_a_picture_is_written(surefoot, tmp_path):
     surefoot("descend line --lr 0.1 --steps 30 --picture fit.png")
     assert (tmp_path / "fit.png").read_bytes().startswith(b"\x89PNG")
-    assert "could not be written" in surefoot("descend line --lr 0.1 --steps 3 --picture nowhere/fit.png", code=2)
+    surefoot("descend line --lr 0.1 --steps 3 --picture new/folder/fit.png")
+    assert (tmp_path / "new" / "folder" / "fit.png").stat().st_size > 10_000
+    assert "could not be written" in surefoot("descend line --lr 0.1 --steps 3 --picture fit.png/fit.png", code=2)
+    assert "could not be written" in surefoot("descend line --lr 0.1 --steps 3 --picture fit.xyz", code=2)
+
+
+def test_a_landscape_is_told_drawn_and_moved(surefoot, tmp_path):
+    out = surefoot("landscape line --rates 0.01,0.1,0.9,1.0 --save out/line.png --animate out/line.gif")
+    assert "exact: these are all the weights there are" in out
+    assert out.count("diverged at step") == 2
+    assert (tmp_path / "out" / "line.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "out" / "line.gif").read_bytes().startswith(b"GIF89a")
+    answer = json.loads(surefoot("landscape line --rates 0.1,1.0 --json"))
+    assert [run["ended"] for run in answer["runs"]] == ["steps", "diverged"]
+    assert answer["minima"][0]["point"] == pytest.approx([0.1029, 0.5002], abs=1e-4)
+    assert answer["runs"][0]["minimum"] == answer["minima"][0]["point"]
+
+
+def test_a_landscape_says_what_would_have_left_the_valley(surefoot):
+    out = surefoot("landscape valley --rates 0.05")
+    assert "ended in the minimum at -1" in out
+    assert "a lower one lies at 2" in out
+    (answer,) = json.loads(surefoot("landscape valley --rates 0.05 --json"))["runs"]
+    low, high = answer["rates_to_lowest"]
+    for rate in (low, high):
+        (better,) = json.loads(surefoot(f"landscape valley --rates {rate} --json"))["runs"]
+        assert better["minimum"] == pytest.approx([2], abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["landscape", "multiples", "map", "loss", "fit"])
+def test_every_kind_of_landscape_is_drawn(surefoot, tmp_path, kind):
+    assert len(surefoot(f"landscape line --rates 0.01,0.1 --resolution 11 --kind {kind} --save {kind}.png --theme dark --plot").splitlines()) > 20
+    assert (tmp_path / f"{kind}.png").stat().st_size > 10_000
+
+
+def test_recorded_runs_have_a_landscape(surefoot):
+    surefoot("descend digits-linear --lr 0.1 --steps 30")
+    surefoot("descend digits-linear --lr 0.5 --steps 30")
+    out = surefoot("landscape digits-linear --runs 1,2 --resolution 5 --plane line --keep surface.pt")
+    assert "above the straight way" in out
+    assert surefoot("landscape digits-linear --runs 1,2 --resolution 5 --plane line --keep surface.pt") == out
 
 
 def test_a_file_that_raises_shows_its_own_lines(surefoot, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from surefoot import Problem, descend, descend_many, find_lr, fork, range_test, steps
+from surefoot import Problem, animate, descend, descend_many, find_lr, fork, landscape, range_test, spectrum, steps
 
 VERBS = {
     "descend": lambda problem: descend(problem, lr=0.01, steps=60),
@@ -18,6 +18,10 @@ VERBS = {
     "find_lr": lambda problem: find_lr(problem, steps=100),
     "descend_many": lambda problem: descend_many(problem, lr=[0.001, 0.01], steps=30, engine="vmap"),
     "descend_many one by one": lambda problem: descend_many(problem, lr=[0.001, 0.01], seed=[0, 1], steps=30),
+    "landscape": lambda problem: landscape(problem, descend(problem, lr=0.01, steps=10), resolution=5, data=20),
+    "landscape of curvature": lambda problem: landscape(problem, plane="curvature", resolution=3, data=20),
+    "spectrum": lambda problem: spectrum(problem, data=20),
+    "animate": lambda problem: animate(landscape(problem, descend(problem, lr=0.01, steps=10), resolution=3), most=3, dpi=30),
     "fork": lambda problem: fork(problem, descend(problem, lr=0.01, steps=20), [0.001, 0.01], steps=20),
 }
 

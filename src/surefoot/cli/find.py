@@ -57,7 +57,7 @@ def command(
         typer.echo("\n".join(filter(None, [str(loaded), loaded.source])) + f"\n\n{found}")
         typer.echo(f"next: surefoot descend {problem}{_same(target, model, option)} --lr {found.lr:.3g} --optimizer {optimizer} --steps {steps}"
                    + (f" --schedule {schedule}" if schedule != "constant" else ""))  # fmt: skip
-    options.show_picture(found, False if as_json else plot, picture)
+    options.show_picture(found, False if as_json else plot, picture, curvature=options.curvature(loaded, optimizer))
     return 0 if found.confident else 1
 
 

@@ -46,6 +46,11 @@ def load(name: str, target: str | None = None, model: str | None = None, option:
     return problems.load(name, **options)
 
 
+def curvature(problem: Problem, optimizer: str) -> float | None:
+    """The largest curvature, where it is known and limits the rate of this optimizer to 2/L."""
+    return problem.answer.curvature if problem.answer is not None and optimizer.lower() == "sgd" else None
+
+
 def batch_size(text: str | None) -> int | str | None:
     """The batch size as a number where it is one."""
     return int(text) if text is not None and text.isdigit() else text

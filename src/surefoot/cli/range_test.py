@@ -52,7 +52,7 @@ def command(
         )
     else:
         _table(suggestions)
-    options.show_picture(trace, False if as_json else plot, picture, kind="rate")
+    options.show_picture(trace, False if as_json else plot, picture, kind="rate", curvature=options.curvature(loaded, optimizer))
     return 0 if any(s.lr is not None for s in suggestions) else 1
 
 

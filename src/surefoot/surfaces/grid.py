@@ -54,7 +54,8 @@ class Rows:
         first = next(iter(self._start.values()))
         self.device, self.dtype = first.device, first.dtype
         self.world = World.seeded(seed, carried_generators(problem.data, problem.validation))
-        self.batches = sample(problem, data, seed, self.device, self.dtype)
+        with self.world.entered():  # starting a loader draws random numbers
+            self.batches = sample(problem, data, seed, self.device, self.dtype)
         if is_pair(problem.validation if data == "validation" else problem.data) and not self.normalised:
             self.batches = [part for batch in self.batches for part in zip(*(each.split(CHUNK) for each in batch), strict=True)]
         self.weight = np.array([samples(batch) for batch in self.batches], dtype=float)
