@@ -1,10 +1,10 @@
-# make demo, make test, make check, make bench, make regret, make clean: each installs what it needs into .venv first.
+# make demo, make test, make check, make bench, make regret, make pictures, make clean: each installs what it needs into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test quick check bench regret clean
+.PHONY: demo test quick check bench regret pictures clean
 
 demo: .venv/.installed
 	$(BIN)/python examples/demo.py
@@ -23,10 +23,17 @@ check: .venv/.tested
 bench: .venv/.benched
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/population.py
+	$(BIN)/python benchmarks/landscape.py
 
 # The other packages' answers are on file; REGRET="--peers" runs them again, REGRET="--truth" makes the dense grids anew.
 regret: $(if $(findstring --peers,$(REGRET)),.venv/.benched,.venv/.installed)
 	$(BIN)/python benchmarks/regret.py $(REGRET)
+
+# Every picture of README and docs.
+pictures: .venv/.installed
+	$(BIN)/python examples/demo.py
+	cp out/line.png out/rate.png out/rates.png docs/pictures/
+	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf .venv out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,7 @@
 """Surfaces against closed forms, direct evaluations of the model, and what they must leave alone."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -225,7 +226,11 @@ def test_a_frozen_model_is_refused():
 
 
 def test_runs_of_another_problem_are_refused():
+    unnamed = descend(bowl().with_(name=""), lr=0.1, steps=2)
+    assert unnamed.config["problem"] != "digits-mlp"
+    with pytest.raises(SettingError, match="Run 1 descended 'bowl', and this is 'digits-mlp': a surface shows runs of one problem"):
+        landscape(digits(), [descend(digits(), lr=0.1, steps=2), descend(bowl(), lr=0.1, steps=2)])
     with pytest.raises(SettingError, match="Run 0 has 2 weights, the problem"):
-        landscape(digits(), descend(bowl(), lr=0.1, steps=2))
+        landscape(digits(), dataclasses.replace(unnamed, config={}))
     with pytest.raises(SettingError, match="needs one or two weights"):
         landscape(digits(), plane="axes")

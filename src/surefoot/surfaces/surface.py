@@ -240,6 +240,9 @@ def _check(plane: str | Plane, resolution: int) -> None:
 
 def _path(run: Run, rows: Rows, index: int) -> tuple[Column, Tensor]:
     """The points of a run that are shown: the last one and evenly spread ones, with finite weights."""
+    own, its = rows.problem.name or type(rows.problem.model).__name__, run.config.get("problem")
+    if its and its != own:
+        raise SettingError(f"Run {index} descended {its!r}, and this is {own!r}: a surface shows runs of one problem.")
     if run.path.weights.shape[1] != rows.size:
         raise SettingError(
             f"Run {index} has {run.path.weights.shape[1]:,} weights, the problem {rows.size:,}: it is of another problem."
