@@ -28,7 +28,7 @@ torch.set_num_threads(1)
 warnings.filterwarnings("ignore")
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 ROUNDS = 7
-SAMPLES = 1000
+PLANES = (("digits-mlp", 1000), ("digits-mlp", 100), ("digits-linear", 1000), ("spirals", 400), ("spirals", 100))  # with samples
 GRID = 51
 LAST = (GRID - 1) / GRID  # where the peer ends: it divides the way by the number of points
 FULL = 201
@@ -36,7 +36,8 @@ Lines = Iterator[str]
 
 
 def main() -> None:
-    said = [line for part in (plane_of_a_network(), surface_of_the_line(), eigenvalues()) for line in shown(part)]
+    parts = (planes(), surface_of_the_line(), eigenvalues())
+    said = [line for part in parts for line in shown(part)]
     before, rest = DOCS.read_text().split("<!-- landscape -->", 1)
     _, after = rest.split("<!-- /landscape -->", 1)
     DOCS.write_text(before + "<!-- landscape -->\n" + "\n".join(said) + "\n<!-- /landscape -->" + after)
@@ -62,45 +63,41 @@ def range_of(values: list[float], digits: int = 2) -> str:
 # ---- points per second
 
 
-def plane_of_a_network() -> Lines:
-    """The same plane with the same samples: through the end of a descent and two random directions."""
-    problem = sf.problems.load("digits-mlp")
-    x, y = (part[:SAMPLES] for part in problem.data)
+def planes() -> Lines:
+    yield f"{GRID} x {GRID} points of a plane, both on the same directions and samples; errors against the loss in float64, one point at a time:"
+    yield ""
+    peer = "loss-landscapes 3.0.6"
+    yield f"| problem, samples | surefoot: points a second, error | {peer}: the same | surefoot is faster by | the caller's model after it |"
+    yield "|---|---|---|---|---|"
+    for name, samples in PLANES:
+        yield plane_of_a_network(name, samples)
+
+
+def plane_of_a_network(name: str, samples: int) -> str:
+    problem = sf.problems.load(name)
+    x, y = (part[:samples] for part in problem.data)
     problem = problem.with_(data=(x, y))
-    run = sf.descend(problem, lr=0.1, steps=100)
-    plane = sf.landscape(problem, run, plane="random", resolution=2).plane
+    plane = sf.landscape(problem, sf.descend(problem, lr=0.1, steps=100), plane="random", resolution=2).plane
     asked: dict[str, Any] = {"plane": plane, "resolution": GRID, "extent": (0, LAST, 0, LAST), "data": "train", "progress": False}
     kept = copy.deepcopy(problem.model.state_dict())
     surface = sf.landscape(problem, **asked)
     rows = plane.rows(torch.from_numpy(np.stack(np.meshgrid(*surface.axes), -1).reshape(-1, 2)))
     losses = np.array([direct(problem, row, x, y) for row in rows])
     error = float(np.abs(surface.loss.ravel() / losses - 1).max())
-    untouched = all(torch.equal(value, kept[name]) for name, value in problem.model.state_dict().items())
-
-    yield f"51 x 51 points of a plane of digits-mlp, {SAMPLES:,} samples:"
-    yield ""
-    yield "| | points a second | surefoot is faster by (range) | largest relative error | the caller's model |"
-    yield "|---|---|---|---|---|"
+    untouched = (
+        "untouched" if all(torch.equal(value, kept[key]) for key, value in problem.model.state_dict().items()) else "changed"
+    )
     if importlib.util.find_spec("loss_landscapes") is None:
         ours = [seconds(lambda: sf.landscape(problem, **asked)) for _ in range(ROUNDS)]
-        yield f"| surefoot | {GRID**2 / min(ours):,.0f} |  | {error:.0e} | {'untouched' if untouched else 'changed'} |"
-        yield "| loss-landscapes is not installed |  |  |  |  |"
-        return
-    peers: dict[str, Callable[[], Any]] = {
-        "loss-landscapes 3.0.6, as its README calls it": lambda: theirs(problem, plane, x, y, copied=False),
-        "loss-landscapes 3.0.6, told to copy the model": lambda: theirs(problem, plane, x, y, copied=True),
-    }
-    times: dict[str, list[float]] = {"surefoot": [], **{name: [] for name in peers}}
-    for _ in range(ROUNDS):
-        times["surefoot"].append(seconds(lambda: sf.landscape(problem, **asked)))
-        for name, work in peers.items():
-            times[name].append(seconds(work))
-    yield f"| surefoot | {GRID**2 / statistics.median(times['surefoot']):,.0f} |  | {error:.0e} | {'untouched' if untouched else 'changed'} |"
-    for name, work in peers.items():
-        ratios = [other / ours for other, ours in zip(times[name], times["surefoot"], strict=True)]
-        found, left = work()
-        off = float(np.abs(found.ravel() / losses - 1).max())
-        yield f"| {name} | {GRID**2 / statistics.median(times[name]):,.0f} | {range_of(ratios)} | {off:.0e} | {left} |"
+        return f"| {name}, {samples:,} | {GRID**2 / statistics.median(ours):,.0f}, {error:.0e} | not installed | | {untouched} |"
+    times = [
+        (seconds(lambda: sf.landscape(problem, **asked)), seconds(lambda: theirs(problem, plane, x, y))) for _ in range(ROUNDS)
+    ]
+    found, left = theirs(problem, plane, x, y)
+    off = float(np.abs(found.ravel() / losses - 1).max())
+    speed, other = (GRID**2 / statistics.median(each) for each in zip(*times, strict=True))
+    ratio = range_of([peer / own for own, peer in times])
+    return f"| {name}, {samples:,} | {speed:,.0f}, {error:.0e} | {other:,.0f}, {off:.0e} | {ratio} | {untouched}; theirs {left} |"
 
 
 def direct(problem: sf.Problem, row: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> float:
@@ -108,10 +105,10 @@ def direct(problem: sf.Problem, row: torch.Tensor, x: torch.Tensor, y: torch.Ten
     model = copy.deepcopy(problem.model).double().eval()
     nn.utils.vector_to_parameters(row.double(), model.parameters())
     with torch.no_grad():
-        return float(nn.functional.cross_entropy(model(x.double()), y))
+        return float(problem.loss_on(model, (x.double(), y.double() if y.is_floating_point() else y)))
 
 
-def theirs(problem: sf.Problem, plane: sf.Plane, x: torch.Tensor, y: torch.Tensor, copied: bool) -> tuple[np.ndarray, str]:
+def theirs(problem: sf.Problem, plane: sf.Plane, x: torch.Tensor, y: torch.Tensor) -> tuple[np.ndarray, str]:
     """The losses, in our order of rows and columns, and what became of the model that was handed over."""
     import loss_landscapes
     import loss_landscapes.metrics
@@ -119,11 +116,11 @@ def theirs(problem: sf.Problem, plane: sf.Plane, x: torch.Tensor, y: torch.Tenso
     start, first, second = (copy.deepcopy(problem.model).eval() for _ in range(3))
     corners = plane.rows(torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
     for model, row in zip((start, first, second), corners, strict=True):
-        nn.utils.vector_to_parameters(row, model.parameters())
-    metric = loss_landscapes.metrics.Loss(nn.CrossEntropyLoss(), x, y)
+        nn.utils.vector_to_parameters(row.clone(), model.parameters())
+    metric = loss_landscapes.metrics.Loss(problem.loss, x, y)
     # its axes are divided into so many steps, of which the last end is left out
     with torch.no_grad():
-        found = loss_landscapes.planar_interpolation(start, first, second, metric, GRID, deepcopy_model=copied)
+        found = loss_landscapes.planar_interpolation(start, first, second, metric, GRID)
     same = torch.equal(nn.utils.parameters_to_vector(start.parameters()), corners[0])
     return np.asarray(found).T, "untouched" if same else "overwritten"
 

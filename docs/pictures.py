@@ -35,7 +35,11 @@ def of_the_line() -> Iterator[Picture]:
     yield "line-landscape.gif", race, {}
     regimes = [sf.descend(line, lr=lr, steps=200) for lr in (0.005, 0.4, 0.78, 0.9)]
     yield "line-multiples.png", sf.landscape(line, regimes, resolution=151), {"kind": "multiples"}
-    yield "line-3d.png", sf.landscape(line, [sf.descend(line, lr=lr, steps=200) for lr in (0.05, 0.7)], resolution=81), {"kind": "3d"}
+    yield (
+        "line-3d.png",
+        sf.landscape(line, [sf.descend(line, lr=lr, steps=200) for lr in (0.05, 0.7)], resolution=81),
+        {"kind": "3d"},
+    )
     rates = [0.003 * 1.25**k for k in range(28)]
     many = sf.descend_many(line, lr=rates, steps=300).runs
     yield "line-map.png", list(many), {"kind": "map", "curvature": line.answer.curvature if line.answer else None}
@@ -60,7 +64,11 @@ def of_a_network() -> Iterator[Picture]:
     yield "digits-plane-dark.png", plane, {"theme": "dark"}
     yield "digits-3d.png", plane, {"kind": "3d"}
     yield "digits-random.png", sf.landscape(digits, runs[1], plane="random"), {}
-    yield "digits-line.png", sf.landscape(digits, [runs[1], sf.descend(digits, lr=0.1, steps=200, seed=1)], plane="line", resolution=61), {}
+    yield (
+        "digits-line.png",
+        sf.landscape(digits, [runs[1], sf.descend(digits, lr=0.1, steps=200, seed=1)], plane="line", resolution=61),
+        {},
+    )
 
 
 if __name__ == "__main__":

@@ -162,7 +162,14 @@ def test_a_landscape_says_what_would_have_left_the_valley(surefoot):
 
 @pytest.mark.parametrize("kind", ["landscape", "multiples", "map", "loss", "fit"])
 def test_every_kind_of_landscape_is_drawn(surefoot, tmp_path, kind):
-    assert len(surefoot(f"landscape line --rates 0.01,0.1 --resolution 11 --kind {kind} --save {kind}.png --theme dark --plot").splitlines()) > 20
+    assert (
+        len(
+            surefoot(
+                f"landscape line --rates 0.01,0.1 --resolution 11 --kind {kind} --save {kind}.png --theme dark --plot"
+            ).splitlines()
+        )
+        > 20
+    )
     assert (tmp_path / f"{kind}.png").stat().st_size > 10_000
 
 

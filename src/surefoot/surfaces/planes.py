@@ -70,8 +70,8 @@ class Plane:
 
     def rows(self, coordinates: Tensor) -> Tensor:
         """The weights at coordinates (rows, 1 or 2) of the plane."""
-        moved: Tensor = coordinates.to(self.origin.dtype) @ self.directions
-        return self.origin + moved
+        moved: Tensor = torch.addmm(self.origin, coordinates.to(self.origin.dtype), self.directions)
+        return moved
 
     def distance(self, rows: Tensor) -> Tensor:
         """How far each row lies from the plane: (rows,), float64."""
