@@ -108,6 +108,7 @@ EVERY_PICTURE = {
     "found-map": (found(), "map", None),
     "surface-curve": (surface(1), "landscape", None),
     "surface-plane": (surface(2), "landscape", None),
+    "surface-3d": (surface(2), "3d", None),
     "list-loss": ([run(noisy(60, seed), optimizer=name) for seed, name in enumerate(("sgd", "adam"))], "loss", None),
     "list-map": (rates_apart(), "map", None),
 }

@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from surefoot.errors import SettingError, unknown
-from surefoot.figures.layers import Band, Heat, Layer, Line, Marks, Points, Rule, Span
+from surefoot.figures.layers import Band, Faces, Heat, Layer, Line, Marks, Points, Rule, Span, Words
 from surefoot.figures.pictures import PICTURES, Picture, default_kind
 from surefoot.problem import Problem
 
-__all__ = ["Band", "Heat", "Layer", "Line", "Marks", "Points", "Rule", "Span", "kinds", "marks"]
+__all__ = ["Band", "Faces", "Heat", "Layer", "Line", "Marks", "Points", "Rule", "Span", "Words", "kinds", "marks"]
 
 
 def marks(answer: Any, *, kind: str | None = None, problem: Problem | None = None) -> Marks:
     """The picture of a value, as numbers.
 
     Args:
-        answer: a `Trace`, a `Run`, a `Found`, or a list of runs and traces.
+        answer: a `Trace`, a `Run`, a `Found`, a `Surface`, or a list of runs and traces.
         kind: ``"loss"`` against the step; ``"rate"``: loss against the learning rate; ``"fit"``: the points and the fitted curve
-            of a run, with ``problem=``; ``"map"``: the final loss over rate and steps, of a list. None: ``"rate"`` for a range test
-            and for a `Found`, else ``"loss"``.
+            of a run, with ``problem=``; ``"map"``: the final loss over rate and steps, of a list; ``"3d"``: the heights over the
+            plane of a `Surface`. None: ``"rate"`` for a range test and for a `Found`, ``"landscape"`` for a `Surface`, else ``"loss"``.
         problem: the problem that a run descended, for ``"fit"``.
 
     Returns:

@@ -12,14 +12,17 @@ from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import ListedColormap, LogNorm, Normalize, to_hex
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import ListedColormap, LogNorm, Normalize, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation, Text
 from matplotlib.ticker import Formatter, Locator, LogLocator, NullFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from surefoot.figures.layers import Band, Colour, Heat, Layer, Line, Marks, Points, Rule, Scale, Span
+from surefoot.figures.layers import Band, Colour, Faces, Heat, Layer, Line, Marks, Points, Rule, Scale, Span, Words
 from surefoot.figures.marks import marks
 from surefoot.figures.scales import edges, tick_labels, ticks
 from surefoot.problem import Problem
@@ -39,6 +42,9 @@ MAP = "viridis"  # brightness rises evenly along it: readable in grey and with a
 BRIGHTEST = 0.85  # the part of that scale that is still seen as a line on white
 SIZE = (7.2, 4.6)  # inches: two columns of a page, most of a notebook's width
 ROW = 12.0  # points from one row of small text to the next
+FAINT = 0.45  # how much is left of the colour of what stands behind; of a single point more, or it is lost
+RIM = 3.4  # points: the width of a line on faces, which may have its colour, with the rim that sets it off
+SEAM = 0.4  # points
 GAP = 10.0  # pixels between two labels in a row
 MOST_TICKS = 7
 FILLED = 0.93  # of a row: text gets a few percent wider when the picture is saved with fewer dots per inch
@@ -108,7 +114,9 @@ def _colour(colour: Colour) -> str:
 
 
 def _line(ax: Axes, layer: Line, depth: float) -> None:
-    weight: dict[str, Any] = {"alpha": 0.45, "linewidth": 0.8} if layer.faint else {"linewidth": 1.8}
+    weight: dict[str, Any] = {"linewidth": 1.8}
+    if layer.faint:  # dots are faint by themselves, and must still be followed across a surface
+        weight = {"alpha": 0.9, "linewidth": 1.3} if layer.style == "dotted" else {"alpha": FAINT, "linewidth": 0.8}
     ax.plot(layer.x, layer.y, color=_colour(layer.colour), linestyle=layer.style, label=layer.label or "_", zorder=depth, **weight)
     if np.isfinite(layer.y).sum() == 1:  # a single point has no line
         ax.plot(layer.x, layer.y, ".", color=_colour(layer.colour), zorder=depth)
@@ -127,7 +135,8 @@ def _points(ax: Axes, layer: Points, depth: float) -> None:
         "circle": {"marker": "o", "s": 26, "facecolors": ax.get_facecolor(), "edgecolors": colour, "linewidths": 1.4},
         "cross": {"marker": "x", "s": 60, "color": colour, "linewidths": 2.2, "clip_on": False},
     }
-    ax.scatter(layer.x, layer.y, label=layer.label or "_", zorder=depth + 1, **shapes[layer.shape])
+    style = shapes[layer.shape] | ({"alpha": FAINT**0.5} if layer.faint else {})
+    ax.scatter(layer.x, layer.y, label=layer.label or "_", zorder=depth + 1, **style)
 
 
 def _rule(ax: Axes, layer: Rule, depth: float) -> None:
@@ -159,6 +168,23 @@ def _heat(ax: Axes, layer: Heat, depth: float) -> None:
     )
 
 
+def _faces(ax: Axes, layer: Faces, depth: float) -> None:
+    colours = ScalarMappable((LogNorm if layer.scale == "log" else Normalize)(*layer.limits, clip=True), MAP)
+    painted = colours.to_rgba(np.ma.masked_invalid(layer.values))[:, :3] * layer.shade[:, None]
+    painted[np.isnan(layer.values)] = 0.25 * np.array(to_rgb(HEX["grey"])) + 0.75 * np.array(to_rgb(ax.get_facecolor()))
+    corners = list(np.stack([layer.x, layer.y], -1))
+    # an edge of its own colour covers the seams that smooth edges leave between two faces
+    ax.add_collection(PolyCollection(corners, facecolors=painted, edgecolors=painted, linewidths=SEAM, zorder=depth), autolim=False)
+    _ticks(ax.figure.colorbar(colours, ax=ax, label=layer.label).ax.yaxis, layer.scale)
+
+
+def _words(ax: Axes, layer: Words, depth: float) -> None:
+    across, upright = layer.anchor.split()
+    style: dict[str, Any] = {"ha": across, "va": upright, "color": _colour(layer.colour), "fontsize": 9, "zorder": depth}
+    for x, y, text in zip(layer.x, layer.y, layer.texts, strict=True):
+        ax.text(x, y, text, **style)
+
+
 _ARTISTS: dict[type[Layer], Callable[[Axes, Any, float], None]] = {
     Line: _line,
     Band: _band,
@@ -166,6 +192,8 @@ _ARTISTS: dict[type[Layer], Callable[[Axes, Any, float], None]] = {
     Rule: _rule,
     Span: _span,
     Heat: _heat,
+    Faces: _faces,
+    Words: _words,
 }
 
 
@@ -207,9 +235,22 @@ def _tidy(ax: Axes, picture: Marks) -> None:
     _ticks(ax.xaxis, picture.x_scale, picture.x_whole)
     _ticks(ax.yaxis, picture.y_scale)
     ax.spines[["top", "right"]].set_visible(False)
-    if not picture.of(Heat):
+    if picture.frameless:
+        ax.spines[:].set_visible(False)
+        ax.xaxis.set_visible(False)
+        ax.yaxis.set_visible(False)
+        _set_off(ax)
+    elif not picture.of(Heat):
         ax.grid(True, color=_colour("ink"), alpha=0.12, linewidth=0.6)
         ax.set_axisbelow(True)
+
+
+def _set_off(ax: Axes) -> None:
+    """A rim in the colour of the paper around the lines that are on faces."""
+    depth = min((artist.get_zorder() for artist in ax.collections if type(artist) is PolyCollection), default=np.inf)
+    for line in ax.lines:
+        if line.get_zorder() > depth:
+            line.set_path_effects([withStroke(linewidth=RIM, foreground=ax.get_facecolor())])
 
 
 def _annotate(ax: Axes, picture: Marks) -> None:
@@ -221,7 +262,7 @@ def _annotate(ax: Axes, picture: Marks) -> None:
         ax.annotate(
             "\n".join(lines),
             (0, 0),
-            (0, -36),
+            (0, -6 if picture.frameless else -36),
             "axes fraction",
             "offset points",
             va="top",

@@ -14,6 +14,7 @@ from surefoot.figures.pictures.landscape import landscape_picture
 from surefoot.figures.pictures.loss import loss_picture
 from surefoot.figures.pictures.rate import found_map, found_picture, is_range_test, range_picture
 from surefoot.figures.pictures.rate_map import map_picture
+from surefoot.figures.pictures.relief import relief_picture
 from surefoot.find.found import Found
 from surefoot.problem import Problem
 from surefoot.run import Run
@@ -37,6 +38,7 @@ PICTURES: dict[tuple[type, str], Picture] = {
     (Found, "rate"): _alone(found_picture),
     (Found, "map"): _alone(found_map),
     (Surface, "landscape"): _alone(landscape_picture),
+    (Surface, "3d"): _alone(relief_picture),
     (Sequence, "loss"): _alone(loss_picture),
     (Sequence, "map"): _alone(map_picture),
 }

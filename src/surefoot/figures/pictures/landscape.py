@@ -49,7 +49,7 @@ def _curve(surface: Surface) -> Marks:
         x_limits=_ends(x),
         y_limits=(low - room, high + room),
         layers=tuple(layers),
-        notes=_notes(surface, low, high),
+        notes=notes_on(surface, low, high),
     )
 
 
@@ -68,7 +68,7 @@ def _heights(surface: Surface) -> Marks:
         x_limits=_ends(x),
         y_limits=_ends(y),
         layers=tuple(layers),
-        notes=_notes(surface, low, high),
+        notes=notes_on(surface, low, high),
     )
 
 
@@ -103,10 +103,13 @@ def _ends(axis: Column) -> Limits:
     return float(axis[0]), float(axis[-1])
 
 
-def _notes(surface: Surface, low: float, high: float) -> tuple[str, ...]:
+def notes_on(
+    surface: Surface, low: float, high: float, above: str = "all have its colour", lost: str = "Grey, x"
+) -> tuple[str, ...]:
+    """What the picture of a surface cannot say; ``above`` says what became of higher losses, ``lost`` how points without a loss look."""
     notes = str(surface).splitlines()[1:] if not surface.exact else []
     if len(surface.axes) == 2 and (surface.loss > high).any():
-        notes.append(f"Losses above {number(high)} all have its colour.")
-    if surface.exact and not np.isfinite(surface.loss).all():
-        notes.append("Grey, x: no finite loss.")
+        notes.append(f"Losses above {number(high)} {above}.")
+    if (surface.exact or len(surface.axes) == 2) and not np.isfinite(surface.loss).all():
+        notes.append(f"{lost}: no finite loss.")
     return tuple(f"{note[0].upper()}{note[1:]}{'' if note.endswith('.') else '.'}" for note in notes)
