@@ -87,8 +87,8 @@ def lifted(field: HeightField, points: Column) -> Column:
     return np.column_stack([points, _height(field, points, points)])
 
 
-def draped(field: HeightField, points: Column) -> tuple[Column, Column]:
-    """(pieces, 3) starts and (pieces, 3) ends of a line over the grid, laid on the faces.
+def draped(field: HeightField, points: Column) -> tuple[Column, Column, Column]:
+    """A line over the grid, laid on the faces: (pieces, 3) starts, (pieces, 3) ends, and (pieces,) whether the piece is hidden.
 
     Every piece is on one face, and entirely seen or entirely hidden. What is outside the grid is left out.
     """
@@ -98,7 +98,11 @@ def draped(field: HeightField, points: Column) -> tuple[Column, Column]:
     first, last = (_between(start[line], end[line], at[line, place + shift]) for shift in (0, 1))
     middle = (first + last) / 2
     first, last = (np.column_stack([ends, _height(field, ends, middle)]) for ends in (first, last))
-    return _split(first, last, _silhouette_crossings(field, first, last))
+    crossed = _silhouette_crossings(field, first, last)
+    torn = 1 + np.flatnonzero(np.abs(first[1:] - last[:-1]).max(1, initial=0.0) > ROUNDING)
+    first, last, on_line = _cut(first, last, crossed)
+    part = np.searchsorted(np.sort(np.concatenate([crossed, torn])), on_line)
+    return first, last, _alike(field, first, last, part)
 
 
 def hidden(field: HeightField, points: Column) -> Column:
@@ -121,14 +125,24 @@ def _local(line: Column, values: Column, inside: Column) -> tuple[Column, Column
     return cell, (values - line[cell]) / (line[cell + 1] - line[cell])
 
 
-def _height(field: HeightField, points: Column, inside: Column) -> Column:
-    """The height at points, of the face that ``inside`` is on: on a border there are two."""
-    (column, u), (row, v) = (_local(line, points[..., axis], inside[..., axis]) for axis, line in enumerate((field.x, field.y)))
-    upper = _past_diagonal(field, inside, inside) > 0
+def _planes(field: HeightField, inside: Column) -> tuple[Column, Column, Column]:
+    """The height at the origin and the slopes along both axes of the plane of the face that each point is on."""
+    (column, u), (row, v) = (_local(line, inside[..., axis], inside[..., axis]) for axis, line in enumerate((field.x, field.y)))
+    upper = u + v > 1
     low, right = field.heights[row, column], field.heights[row, column + 1]
     up, far = field.heights[row + 1, column], field.heights[row + 1, column + 1]
-    height = np.where(upper, far + (1 - u) * (up - far) + (1 - v) * (right - far), low + u * (right - low) + v * (up - low))
-    return np.where(field.solid[row, column], height, 0.0)
+    # rise over the whole cell, of the face at its low end or of the one at its high end
+    slope_x = np.where(upper, far - up, right - low) / (field.x[column + 1] - field.x[column])
+    slope_y = np.where(upper, far - right, up - low) / (field.y[row + 1] - field.y[row])
+    height = np.where(upper, up, low) - slope_x * field.x[column] - slope_y * field.y[row + upper]
+    solid = field.solid[row, column]
+    return np.where(solid, height, 0.0), np.where(solid, slope_x, 0.0), np.where(solid, slope_y, 0.0)
+
+
+def _height(field: HeightField, points: Column, inside: Column) -> Column:
+    """The height at points, of the face that ``inside`` is on: on a border there are two."""
+    height, slope_x, slope_y = _planes(field, inside)
+    return np.asarray(height + slope_x * points[..., 0] + slope_y * points[..., 1])
 
 
 def _past_diagonal(field: HeightField, points: Column, inside: Column) -> Column:
@@ -139,7 +153,7 @@ def _past_diagonal(field: HeightField, points: Column, inside: Column) -> Column
 
 def _between(start: Column, end: Column, at: Column) -> Column:
     """(..., dimensions) the points that are so much of the way from start to end."""
-    return start + at[..., None] * (end - start)
+    return np.asarray(start + at[..., None] * (end - start))
 
 
 def _inside(field: HeightField, points: Column) -> tuple[Column, Column]:
@@ -183,11 +197,10 @@ def _hidden(field: HeightField, points: Column) -> Column:
     end = floor + way[:, None] * across
     at = _crossings(field, floor, end)
     places = _between(floor[:, None], end[:, None], at)
-    middle = (places[:, :-1] + places[:, 1:]) / 2
+    height, slope_x, slope_y = _planes(field, (places[:, :-1] + places[:, 1:]) / 2)
     sight = points[:, 2:] + at * way[:, None] * field.towards[2]
-    above = np.stack(
-        [sight[:, part] - _height(field, places[:, part], middle) for part in (slice(None, -1), slice(1, None))]
-    )  # at both ends of the way over each face
+    over = [height + slope_x * ends[..., 0] + slope_y * ends[..., 1] for ends in (places[:, :-1], places[:, 1:])]
+    above = np.stack([sight[:, :-1] - over[0], sight[:, 1:] - over[1]])  # at both ends of the way over each face
     return np.asarray(((above.min(0) < -ROUNDING) & (above.max(0) >= -ROUNDING)).any(1))
 
 
@@ -212,35 +225,56 @@ def _silhouette(field: HeightField) -> tuple[Column, Column]:
     return np.concatenate(starts), np.concatenate(ends)
 
 
-def _silhouette_crossings(field: HeightField, first: Column, last: Column) -> tuple[Column, Column]:
-    """Which pieces cross a silhouette in the picture, and after which part of their length."""
+def _silhouette_crossings(field: HeightField, first: Column, last: Column) -> Column:
+    """Where the pieces cross a silhouette in the picture: 3.25 is a quarter into the fourth piece. Only there can something become hidden."""
     begin, finish = (project(field, ends) for ends in _silhouette(field))
-    edge = finish - begin
-    found: list[tuple[Column, Column]] = [(np.zeros(0, dtype=int), np.zeros(0))]
+    left, right = np.minimum(begin[:, 0], finish[:, 0]), np.maximum(begin[:, 0], finish[:, 0])
+    order = np.argsort(left)
+    begin, finish, left = begin[order], finish[order], left[order]
+    widest = (right[order] - left).max(initial=0.0) + ROUNDING
+    found: list[Column] = [np.zeros(0)]
     for chunk in range(0, len(first), CHUNK):
-        start = project(field, first[chunk : chunk + CHUNK])[:, None]
-        step = project(field, last[chunk : chunk + CHUNK])[:, None] - start
-        with np.errstate(divide="ignore", invalid="ignore"):
-            on_piece = _cross(begin - start, edge) / _cross(step, edge)
-            on_edge = _cross(begin - start, step) / _cross(step, edge)
-        piece, crossed = np.nonzero((on_piece > 0) & (on_piece < 1) & (on_edge > -ROUNDING) & (on_edge < 1 + ROUNDING))
-        found.append((piece + chunk, on_piece[piece, crossed]))
-    pieces, places = zip(*found, strict=True)
-    return np.concatenate(pieces), np.concatenate(places)
+        start, end = (project(field, ends[chunk : chunk + CHUNK]) for ends in (first, last))
+        from_edge = np.searchsorted(left, np.minimum(start[:, 0], end[:, 0]) - widest)
+        count = np.searchsorted(left, np.maximum(start[:, 0], end[:, 0]) + ROUNDING) - from_edge
+        piece = np.repeat(np.arange(len(start)), count)
+        edge = np.arange(len(piece)) + np.repeat(from_edge - np.cumsum(count) + count, count)
+        pair, place = _met(start[piece], end[piece], begin[edge], finish[edge])
+        found.append(chunk + piece[pair] + place)
+    return np.concatenate(found)
+
+
+def _met(start: Column, end: Column, begin: Column, finish: Column) -> tuple[Column, Column]:
+    """Of pairs of strokes: which meet, and where on the first one, from 0 to 1; both its ends, if it runs along the second one."""
+    step, edge, apart = end - start, finish - begin, begin - start
+    long, wide = np.linalg.norm(step, axis=1) + ROUNDING, np.linalg.norm(edge, axis=1) + ROUNDING
+    turn, aside = _cross(step, edge), _cross(apart, edge)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        on_step, on_edge = aside / turn, _cross(apart, step) / turn
+    off_step, off_edge = np.abs(on_step - 0.5) - 0.5, np.abs(on_edge - 0.5) - 0.5
+    pair = np.flatnonzero((off_step * long < ROUNDING) & (off_edge * wide < ROUNDING))
+    along = np.flatnonzero((np.abs(turn) < ROUNDING * long * wide) & (np.abs(aside) < ROUNDING * wide))
+    places = [np.clip(on_step[pair], 0, 1), np.zeros(len(along)), np.ones(len(along))]
+    return np.concatenate([pair, along, along]), np.concatenate(places)
 
 
 def _cross(one: Column, other: Column) -> Column:
     return np.asarray(one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0])
 
 
-def _split(first: Column, last: Column, crossings: tuple[Column, Column]) -> tuple[Column, Column]:
-    """The pieces, cut once more at those crossings."""
-    pieces, places = crossings
-    every = np.arange(len(first))
-    piece = np.concatenate([every, pieces, every])
-    place = np.concatenate([np.zeros(len(first)), places, np.ones(len(first))])
-    order = np.lexsort((place, piece))
-    piece, place = piece[order], place[order]
-    some = (piece[1:] == piece[:-1]) & (np.diff(place) > ROUNDING)
-    piece, begin, end = piece[1:][some], place[:-1][some], place[1:][some]
-    return _between(first[piece], last[piece], begin), _between(first[piece], last[piece], end)
+def _cut(first: Column, last: Column, crossed: Column) -> tuple[Column, Column, Column]:
+    """The pieces, cut once more where they cross a silhouette, and the middle of each on the line."""
+    at = np.unique(np.concatenate([np.arange(len(first) + 1.0), crossed]))
+    at = at[(np.abs(at - at.round()) > ROUNDING) | (at == at.round())]
+    begin, end = at[:-1], at[1:]
+    piece = np.floor((begin + end) / 2).astype(int)
+    ends = (_between(first[piece], last[piece], place - piece) for place in (begin, end))
+    return next(ends), next(ends), (begin + end) / 2
+
+
+def _alike(field: HeightField, first: Column, last: Column, part: Column) -> Column:
+    """Whether pieces are hidden, from the longest one of each part of the line: between two silhouettes all are alike."""
+    order = np.lexsort((np.linalg.norm(last - first, axis=1), part))
+    chosen = order[np.append(np.diff(part[order]) > 0, True)] if len(order) else order
+    behind = hidden(field, (first[chosen] + last[chosen]) / 2)
+    return np.asarray(behind[np.searchsorted(part[chosen], part)])

@@ -9,7 +9,7 @@ import numpy as np
 
 from surefoot.errors import SettingError
 from surefoot.figures.height_field import HeightField, draped, faces, height_field, hidden, lifted, project
-from surefoot.figures.layers import Faces, Heat, Layer, Limits, Line, Marks, Points, Scale, Words
+from surefoot.figures.layers import Faces, Heat, Limits, Line, Marks, Points, Words
 from surefoot.figures.pictures.landscape import landscape_picture, notes_on
 from surefoot.figures.scales import tick_labels, ticks
 from surefoot.surfaces.surface import Surface
@@ -22,6 +22,7 @@ MOST_TICKS = 5
 DARKEST = 0.72  # brightness of a face that the light passes along; the colour is still to be found on the scale
 BELOW = 0.55  # brightness of a face that is seen from below
 LIGHT = (-0.5, 0.6, 0.6)  # from the viewer: to the left, up, and towards the viewer
+BEYOND = 1e300  # widths of the picture: diverged weights are further away than numbers reach
 TOUCHING = 1e-6  # pieces whose ends are closer than that follow each other
 GAP, NAME = 0.07, 0.36  # from the edge of the floor to its numbers and to its name
 ROOM = (0.3, 0.25, 0.3, 0.2)  # for the words at the left, at the right, below and above
@@ -85,7 +86,8 @@ def _field(heat: Heat, azimuth: float, elevation: float) -> HeightField:
 def _boxed(values: Column, limits: Limits) -> Column:
     """-1 to 1 along an axis of the floor."""
     low, high = limits
-    return 2 * (values - low) / (high - low) - 1
+    away = BEYOND * (high - low)
+    return 2 * (np.clip(values, low - away, high + away) - low) / (high - low) - 1
 
 
 def _height(heat: Heat, loss: Column) -> Column:
@@ -123,8 +125,7 @@ def _on_floor(flat: Marks, layer: Line | Points) -> Column:
 def _lines(flat: Marks, field: HeightField) -> Iterator[Line]:
     """The paths on the faces: what is hidden dotted, what is seen as a line; the label is said once."""
     for line in flat.of(Line):
-        first, last = draped(field, _on_floor(flat, line))
-        behind = hidden(field, (first + last) / 2)
+        first, last, behind = draped(field, _on_floor(flat, line))
         if behind.any():
             label = line.label if behind.all() else ""
             yield Line(*_joined(field, first, last, behind), line.colour, label, "dotted", faint=True)
