@@ -126,6 +126,7 @@ EVERY_PICTURE = {
     "surface-plane": (surface(2), "landscape", None),
     "surface-race-curve": (race(1), "landscape", None),
     "surface-race-plane": (race(2), "landscape", None),
+    "surface-3d": (surface(2), "3d", None),
     "list-loss": ([run(noisy(60, seed), optimizer=name) for seed, name in enumerate(("sgd", "adam"))], "loss", None),
     "list-map": (rates_apart(), "map", None),
 }

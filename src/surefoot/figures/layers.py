@@ -71,13 +71,19 @@ class Band(_Value):
 
 @dataclass(frozen=True, eq=False)
 class Points(_Value):
-    """Single points; ``shape`` is ``"dot"``, ``"circle"`` (hollow), ``"square"``, ``"diamond"``, ``"star"`` or ``"cross"`` (what went wrong)."""
+    """Single points.
+
+    Attributes:
+        shape: ``"dot"``, ``"circle"`` (hollow), ``"square"``, ``"diamond"``, ``"star"`` or ``"cross"`` (what went wrong).
+        faint: what is behind something.
+    """
 
     x: Column
     y: Column
     colour: Colour = "ink"
     label: str = ""
     shape: str = "dot"
+    faint: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +156,43 @@ class Arrows(_Value):
     label: str = ""
 
 
-Layer: TypeAlias = Line | Band | Points | Rule | Span | Heat | Contour | Arrows
+@dataclass(frozen=True, eq=False)
+class Faces(_Value):
+    """Triangles with a value each, the farthest first: a face is drawn over those before it.
+
+    Attributes:
+        x, y: (faces, 3) the corners.
+        values: (faces,) NaN where nothing was measured.
+        shade: (faces,) brightness, as a part of that of the colour.
+        limits: the values at the two ends of the colour scale; values beyond are drawn as the nearest end.
+    """
+
+    x: Column
+    y: Column
+    values: Column
+    shade: Column
+    limits: Limits
+    scale: Scale
+    label: str
+
+
+@dataclass(frozen=True, eq=False)
+class Words(_Value):
+    """A few words at each point.
+
+    Attributes:
+        texts: one for each point.
+        anchor: the part of the text that is at the point: ``"left"``, ``"center"`` or ``"right"``, then ``"top"``, ``"center"`` or ``"bottom"``.
+    """
+
+    x: Column
+    y: Column
+    texts: tuple[str, ...]
+    colour: Colour = "ink"
+    anchor: str = "center center"
+
+
+Layer: TypeAlias = Line | Band | Points | Rule | Span | Heat | Contour | Arrows | Faces | Words
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +205,7 @@ class Marks(_Value):
         x_scale, y_scale: ``"linear"`` or ``"log"``.
         x_whole: x counts something, so that there is nothing between two whole numbers.
         x_limits, y_limits: the part that is shown; layers may reach beyond it.
+        frameless: the picture has axes of its own among its layers: nothing is drawn around it, and the labels name those axes.
         layers: what is drawn, the hindmost first.
         notes: what the picture cannot say, one sentence each.
         caption: the moment that is shown, where the picture is one of many.
@@ -181,6 +224,7 @@ class Marks(_Value):
     x_scale: Scale = "linear"
     y_scale: Scale = "linear"
     x_whole: bool = False
+    frameless: bool = False
     layers: tuple[Layer, ...] = ()
     notes: tuple[str, ...] = ()
     caption: str = ""

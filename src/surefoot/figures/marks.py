@@ -7,11 +7,27 @@ from typing import Any
 
 from surefoot.curvature.spectrum import Spectrum
 from surefoot.errors import SettingError, unknown
-from surefoot.figures.layers import Arrows, Band, Contour, Heat, Layer, Line, Marks, Panels, Points, Rule, Span
+from surefoot.figures.layers import Arrows, Band, Contour, Faces, Heat, Layer, Line, Marks, Panels, Points, Rule, Span, Words
 from surefoot.figures.pictures import PICTURES, Beside, Picture, default_kind
 from surefoot.problem import Problem
 
-__all__ = ["Arrows", "Band", "Contour", "Heat", "Layer", "Line", "Marks", "Panels", "Points", "Rule", "Span", "kinds", "marks"]
+__all__ = [
+    "Arrows",
+    "Band",
+    "Contour",
+    "Faces",
+    "Heat",
+    "Layer",
+    "Line",
+    "Marks",
+    "Panels",
+    "Points",
+    "Rule",
+    "Span",
+    "Words",
+    "kinds",
+    "marks",
+]
 
 
 def marks(
@@ -27,6 +43,7 @@ def marks(
             ``"fit"``: the points and the fitted curve of a run, with ``problem=``;
             ``"map"``: the final loss over rate and steps, of a list;
             ``"landscape"``: the loss over the weights with the paths;
+            ``"3d"``: the same as a mountain range;
             ``"multiples"``: a small landscape for each path.
         problem: the problem that a run descended, for ``"fit"``.
         curvature: L, or a `Spectrum`, whose largest eigenvalue it is: pictures over rates then show 1/L and 2/L.

@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import QuadMesh
-from matplotlib.colors import ListedColormap, LogNorm, Normalize, to_hex
+from matplotlib.collections import PolyCollection, QuadMesh
+from matplotlib.colors import ListedColormap, LogNorm, Normalize, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.patheffects import withStroke
@@ -26,7 +26,23 @@ from matplotlib.transforms import ScaledTranslation
 
 from surefoot.curvature.spectrum import Spectrum
 from surefoot.errors import SettingError, unknown
-from surefoot.figures.layers import Arrows, Band, Colour, Contour, Heat, Layer, Line, Marks, Panels, Points, Rule, Scale, Span
+from surefoot.figures.layers import (
+    Arrows,
+    Band,
+    Colour,
+    Contour,
+    Faces,
+    Heat,
+    Layer,
+    Line,
+    Marks,
+    Panels,
+    Points,
+    Rule,
+    Scale,
+    Span,
+    Words,
+)
 from surefoot.figures.marks import marks
 from surefoot.figures.scales import edges, tick_labels, ticks
 from surefoot.problem import Problem
@@ -56,6 +72,8 @@ SIZE = (7.2, 4.6)  # inches: two columns of a page, most of a notebook's width
 DPI = 120.0
 ROW = 12.0  # points from one row of small text to the next
 CAPTION = "caption"  # how the moment that a picture shows is found among its texts
+FAINT = 0.45  # how much is left of the colour of what stands behind; of a single point more, or it is lost
+SEAM = 0.4  # points
 GAP = 10.0  # pixels between two labels in a row
 MOST_TICKS = 7
 FILLED = 0.93  # of a row: text gets a few percent wider when the picture is saved with fewer dots per inch
@@ -121,8 +139,8 @@ def draw(picture: Marks | Panels, ax: Axes | None = None, dpi: float = DPI) -> A
 def draw_layers(picture: Marks, ax: Axes) -> list[list[Artist]]:
     """Draws marks; returns the artists of each layer, which an animation moves."""
     artists = _put_all(picture, ax)
-    for heat in picture.of(Heat):
-        _colour_bar([ax], heat)
+    for coloured in (*picture.of(Heat), *picture.of(Faces)):
+        _colour_bar([ax], coloured)
     _tidy(ax, picture)
     _annotate(ax, picture)
     return artists
@@ -202,12 +220,22 @@ def _colour(colour: Colour) -> str:
 
 
 def _line(ax: Axes, layer: Line, depth: float) -> None:
-    weight: dict[str, Any] = {"alpha": 0.45, "linewidth": 0.8} if layer.faint else {"linewidth": 1.8}
-    if any(isinstance(collection, QuadMesh) for collection in ax.collections):  # over areas of any colour a line needs an edge
-        weight["path_effects"] = [withStroke(linewidth=weight["linewidth"] + 1.6, foreground="white", alpha=0.8)]
+    weight: dict[str, Any] = {"linewidth": 1.8}
+    if layer.faint:  # dots are faint by themselves, and must still be followed across a surface
+        weight = {"alpha": 0.9, "linewidth": 1.3} if layer.style == "dotted" else {"alpha": FAINT, "linewidth": 0.8}
+    weight |= _rim(ax, weight["linewidth"] + 1.6)
     ax.plot(layer.x, layer.y, color=_colour(layer.colour), linestyle=layer.style, label=layer.label or "_", zorder=depth, **weight)
     if np.isfinite(layer.y).sum() == 1:  # a single point has no line
         ax.plot(layer.x, layer.y, ".", color=_colour(layer.colour), zorder=depth)
+
+
+def _rim(ax: Axes, width: float) -> dict[str, Any]:
+    """Over areas of any colour a line needs an edge: a white one over heights, one of the paper over faces."""
+    if any(isinstance(collection, QuadMesh) for collection in ax.collections):
+        return {"path_effects": [withStroke(linewidth=width, foreground="white", alpha=0.8)]}
+    if any(type(collection) is PolyCollection for collection in ax.collections):
+        return {"path_effects": [withStroke(linewidth=width, foreground=ax.get_facecolor())]}
+    return {}
 
 
 def _band(ax: Axes, layer: Band, depth: float) -> None:
@@ -226,7 +254,8 @@ def _points(ax: Axes, layer: Points, depth: float) -> None:
             name: {"marker": mark, "s": size, "color": colour, "edgecolors": edge, "linewidths": 0.8} for name, mark, size in BODIES
         },
     }
-    ax.scatter(layer.x, layer.y, label=layer.label or "_", zorder=depth + 1, **shapes[layer.shape])
+    style = shapes[layer.shape] | ({"alpha": FAINT**0.5} if layer.faint else {})
+    ax.scatter(layer.x, layer.y, label=layer.label or "_", zorder=depth + 1, **style)
 
 
 def _rule(ax: Axes, layer: Rule, depth: float) -> None:
@@ -267,14 +296,29 @@ def _heat(ax: Axes, layer: Heat, depth: float) -> None:
     )
 
 
-def _norm(layer: Heat) -> Normalize:
+def _norm(layer: Heat | Faces) -> Normalize:
     return (LogNorm if layer.scale == "log" else Normalize)(*layer.limits, clip=True)
 
 
-def _colour_bar(axes: Sequence[Axes], layer: Heat) -> None:
+def _colour_bar(axes: Sequence[Axes], layer: Heat | Faces) -> None:
     """The scale of the colours, beside all axes that share it."""
     bar = axes[0].figure.colorbar(ScalarMappable(_norm(layer), MAP), ax=list(axes), label=layer.label)
     _ticks(bar.ax.yaxis, layer.scale)
+
+
+def _faces(ax: Axes, layer: Faces, depth: float) -> None:
+    painted = ScalarMappable(_norm(layer), MAP).to_rgba(np.ma.masked_invalid(layer.values))[:, :3] * layer.shade[:, None]
+    painted[np.isnan(layer.values)] = 0.25 * np.array(to_rgb(HEX["grey"])) + 0.75 * np.array(to_rgb(ax.get_facecolor()))
+    corners = list(np.stack([layer.x, layer.y], -1))
+    # an edge of its own colour covers the seams that smooth edges leave between two faces
+    ax.add_collection(PolyCollection(corners, facecolors=painted, edgecolors=painted, linewidths=SEAM, zorder=depth), autolim=False)
+
+
+def _words(ax: Axes, layer: Words, depth: float) -> None:
+    across, upright = layer.anchor.split()
+    style: dict[str, Any] = {"ha": across, "va": upright, "color": _colour(layer.colour), "fontsize": 9, "zorder": depth}
+    for x, y, text in zip(layer.x, layer.y, layer.texts, strict=True):
+        ax.text(x, y, text, **style)
 
 
 _ARTISTS: dict[type[Layer], Callable[[Axes, Any, float], None]] = {
@@ -286,6 +330,8 @@ _ARTISTS: dict[type[Layer], Callable[[Axes, Any, float], None]] = {
     Heat: _heat,
     Contour: _contour,
     Arrows: _arrows,
+    Faces: _faces,
+    Words: _words,
 }
 
 
@@ -327,7 +373,11 @@ def _tidy(ax: Axes, picture: Marks) -> None:
     _ticks(ax.xaxis, picture.x_scale, picture.x_whole)
     _ticks(ax.yaxis, picture.y_scale)
     ax.spines[["top", "right"]].set_visible(False)
-    if not picture.of(Heat):
+    if picture.frameless:
+        ax.spines[:].set_visible(False)
+        ax.xaxis.set_visible(False)
+        ax.yaxis.set_visible(False)
+    elif not picture.of(Heat):
         ax.grid(True, color=_colour("ink"), alpha=0.12, linewidth=0.6)
         ax.set_axisbelow(True)
 
@@ -341,7 +391,7 @@ def _annotate(ax: Axes, picture: Marks) -> None:
         ax.annotate(
             "\n".join(lines),
             (0, 0),
-            (0, -36),
+            (0, -6 if picture.frameless else -36),
             "axes fraction",
             "offset points",
             va="top",

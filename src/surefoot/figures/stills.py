@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Annotation, Text
 
-from surefoot.figures.layers import Arrows, Band, Contour, Heat, Layer, Line, Marks, Panels, Points, Rule, Span
+from surefoot.figures.layers import Arrows, Band, Contour, Faces, Heat, Layer, Line, Marks, Panels, Points, Rule, Span, Words
 from surefoot.figures.matplotlib import CAPTION, depth_of, draw, draw_layers, new_axes, panels_caption, put
 
 Pixels: TypeAlias = "np.ndarray[Any, np.dtype[np.uint8]]"
 Entry: TypeAlias = tuple[Any, ...]  # what tells the entries of a legend apart
-FLAT = (Line, Band, Points, Rule, Span, Heat, Contour, Arrows)
+FLAT = (Line, Band, Points, Rule, Span, Heat, Contour, Arrows, Faces, Words)
 
 
 def camera(frames: Sequence[Marks | Panels], dpi: float) -> Callable[[Marks | Panels], Pixels]:

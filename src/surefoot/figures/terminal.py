@@ -20,6 +20,7 @@ from surefoot.figures.layers import (
     Band,
     Colour,
     Contour,
+    Faces,
     Heat,
     Layer,
     Limits,
@@ -30,6 +31,7 @@ from surefoot.figures.layers import (
     Rule,
     Scale,
     Span,
+    Words,
 )
 from surefoot.figures.marks import marks
 from surefoot.figures.scales import edges, number, tick_labels, ticks
@@ -104,8 +106,9 @@ def text(picture: Marks | Panels, width: int, height: int, colourful: bool) -> s
     for layer in picture.layers:
         _STROKES[type(layer)](canvas, layer)
     _number(canvas)
-    head = [*textwrap.wrap(picture.title, width), *textwrap.wrap(picture.caption, width), picture.y_label]
-    lines = [*head, *canvas.rows(), picture.x_label.center(width), *canvas.legend()]
+    above, below = ([], []) if picture.frameless else ([picture.y_label], [picture.x_label.center(width)])
+    head = [*textwrap.wrap(picture.title, width), *textwrap.wrap(picture.caption, width)]
+    lines = [*head, *above, *canvas.rows(), *below, *canvas.legend()]
     lines += [line for note in picture.notes for line in textwrap.wrap(note, width)]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -127,7 +130,7 @@ class _Canvas:
 
     def __init__(self, picture: Marks, width: int, height: int, colourful: bool) -> None:
         terminal = type(plotext.terminal)().limit(False, False)
-        self.figure = type(plotext.figure)(terminal).theme("colorless").plot_size(width, height + FRAME)
+        self.figure = type(plotext.figure)(terminal).theme("colorless").plot_size(width, height + FRAME - picture.frameless)
         self.picture, self.width, self.height, self.colourful = picture, width, height, colourful
         self.entries: list[_Entry] = []
         self.rules: list[Rule] = []
@@ -138,7 +141,7 @@ class _Canvas:
         self.columns = width - 2 - max(map(len, labels), default=0)
 
     def _ruler(self, axis: str, scale: Scale, limits: Limits, most: int, whole: bool = False) -> list[str]:
-        places = ticks(limits, scale, most, whole)
+        places = [] if self.picture.frameless else ticks(limits, scale, most, whole)
         labels = tick_labels(places)
         ruler = self.figure.ruler(axis).lim(0, 1).alignment(lim="edge")
         ruler.ticks(_fraction(np.array(places), scale, limits).tolist(), labels=labels)
@@ -220,7 +223,8 @@ def _band(canvas: _Canvas, layer: Band) -> None:
 
 
 def _points(canvas: _Canvas, layer: Points) -> None:
-    canvas.stroke(canvas.x(layer.x), np.clip(canvas.y(layer.y), 0, 1), SHAPES[layer.shape], _code(layer.colour))
+    code = CODES["grey"] if layer.faint else _code(layer.colour)
+    canvas.stroke(canvas.x(layer.x), np.clip(canvas.y(layer.y), 0, 1), SHAPES[layer.shape], code)
     canvas.enter(SHAPES[layer.shape], layer.colour, layer.label)
 
 
@@ -253,18 +257,58 @@ def _heat(canvas: _Canvas, layer: Heat) -> None:
             (canvas.y, layer.y, canvas.picture.y_scale, rows),
         )
     )
-    values, diverged = layer.values[np.ix_(row, column)], layer.diverged[np.ix_(row, column)]
-    x, y = np.meshgrid(columns, rows)
+    lost = layer.diverged[np.ix_(row, column)]
+    _shade(canvas, layer, *np.meshgrid(columns, rows), layer.values[np.ix_(row, column)], lost)
+    canvas.enter(SHAPES["cross"], "grey", "diverged" if lost.any() else "")
+
+
+def _shade(canvas: _Canvas, layer: Heat | Faces, x: Column, y: Column, values: Column, lost: Column) -> None:
+    """A shade for every cell of the canvas that has a value, a cross where it was lost."""
     symbols, codes = ("█" * len(WARMTH), WARMTH) if canvas.colourful else (SHADES, (None,) * len(SHADES))
     levels = len(symbols)
     level = np.clip(_fraction(values, layer.scale, layer.limits) * levels, 0, levels - 1)
     for place in range(levels):
         here = np.isfinite(level) & (np.nan_to_num(level).astype(int) == place)
         canvas.stroke(x[here], y[here], symbols[place], codes[place])
-    canvas.stroke(x[diverged], y[diverged], SHAPES["cross"], CODES["grey"])
+    canvas.stroke(x[lost], y[lost], SHAPES["cross"], CODES["grey"])
     low, high = map(number, layer.limits)
     canvas.enter(f"{layer.label} from {low}", "ink", f"{symbols} to {high}")
-    canvas.enter(SHAPES["cross"], "grey", "diverged" if diverged.any() else "")
+
+
+def _faces(canvas: _Canvas, layer: Faces) -> None:
+    columns, rows = _cells(canvas)
+    face = np.stack([_in_front(canvas.x(layer.x), canvas.y(layer.y), columns, row) for row in rows])
+    values = np.append(layer.values, np.nan)[face]
+    lost = (face >= 0) & np.isnan(values)
+    _shade(canvas, layer, *np.meshgrid(columns, rows), values, lost)
+    canvas.enter(SHAPES["cross"], "grey", "no value" if lost.any() else "")
+
+
+def _in_front(x: Column, y: Column, columns: Column, row: float) -> Column:
+    """(columns,) the last one of the faces that each point of a row is in; -1 where there is none."""
+    ends, others = np.roll(x, -1, axis=1), np.roll(y, -1, axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        crossings = np.where((y <= row) != (others <= row), x + (row - y) / (others - y) * (ends - x), np.nan)
+    crossed = np.flatnonzero(np.isfinite(crossings).any(1))
+    first = np.searchsorted(columns, np.nanmin(crossings[crossed], axis=1))
+    last = np.searchsorted(columns, np.nanmax(crossings[crossed], axis=1), "right")
+    found = np.full(len(columns), -1)
+    for face, begin, end in zip(crossed, first, last, strict=True):
+        found[begin:end] = face
+    return found
+
+
+def _words(canvas: _Canvas, layer: Words) -> None:
+    """One character to a cell, moved inwards at the edges."""
+    across, upright = layer.anchor.split()
+    shift = {"left": 0.0, "center": 0.5, "right": 1.0}[across]
+    lift = {"top": -1, "center": 0, "bottom": 1}[upright]
+    for x, y, text in zip(canvas.x(layer.x) * canvas.columns, canvas.y(layer.y) * canvas.height, layer.texts, strict=True):
+        shown = text[: canvas.columns]
+        column = int(np.clip(x - shift * len(shown), 0, canvas.columns - len(shown)))
+        row = (int(np.clip(y + lift * 0.5, 0, canvas.height - 1)) + 0.5) / canvas.height
+        for place, letter in enumerate(shown):
+            canvas.stroke(np.array([(column + place + 0.5) / canvas.columns]), np.array([row]), letter, _code(layer.colour))
 
 
 def _contour(canvas: _Canvas, layer: Contour) -> None:
@@ -292,4 +336,6 @@ _STROKES: dict[type[Layer], Callable[[_Canvas, Any], None]] = {
     Heat: _heat,
     Contour: _contour,
     Arrows: _arrows,
+    Faces: _faces,
+    Words: _words,
 }

@@ -16,6 +16,7 @@ from surefoot.figures.pictures.loss import loss_picture
 from surefoot.figures.pictures.multiples import multiples_picture
 from surefoot.figures.pictures.rate import found_map, found_picture, is_range_test, range_picture, with_limits
 from surefoot.figures.pictures.rate_map import map_picture
+from surefoot.figures.pictures.relief import relief_picture
 from surefoot.find.found import Found
 from surefoot.problem import Problem
 from surefoot.run import Run
@@ -58,6 +59,7 @@ PICTURES: dict[tuple[type, str], Picture] = {
     (Found, "rate"): _with_limits(found_picture),
     (Found, "map"): _with_limits(found_map),
     (Surface, "landscape"): _alone(landscape_picture),
+    (Surface, "3d"): _alone(relief_picture),
     (Surface, "multiples"): _alone(multiples_picture),
     (Sequence, "loss"): _alone(loss_picture),
     (Sequence, "map"): _with_limits(map_picture),

@@ -231,11 +231,14 @@ def ends(axis: Column) -> Limits:
     return float(axis[0]), float(axis[-1])
 
 
-def notes(surface: Surface, high: float) -> tuple[str, ...]:
-    """What the picture cannot say: above all how much of the path it holds."""
+def notes(surface: Surface, high: float, above: str = "all have its colour", lost: str = "Grey, x") -> tuple[str, ...]:
+    """What the picture cannot say, above all how much of the path it holds.
+
+    ``above`` says what became of higher losses, ``lost`` how points without a loss look.
+    """
     said = str(surface).splitlines()[1:] if not surface.exact else ["exact: these are all the weights there are"]
     if (surface.loss[np.isfinite(surface.loss)] > high).any():
-        said.append(f"Losses above {number(high)} " + ("all have its colour." if len(surface.axes) == 2 else "are cut off."))
-    if surface.exact and not np.isfinite(surface.loss).all():
-        said.append("Grey, x: no finite loss." if len(surface.axes) == 2 else "Gaps: no finite loss.")
+        said.append(f"Losses above {number(high)} {above if len(surface.axes) == 2 else 'are cut off'}.")
+    if (surface.exact or len(surface.axes) == 2) and not np.isfinite(surface.loss).all():
+        said.append(f"{lost if len(surface.axes) == 2 else 'Gaps'}: no finite loss.")
     return tuple(f"{note[0].upper()}{note[1:]}{'' if note.endswith('.') else '.'}" for note in said)
