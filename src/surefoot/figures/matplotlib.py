@@ -43,8 +43,8 @@ BRIGHTEST = 0.85  # the part of that scale that is still seen as a line on white
 SIZE = (7.2, 4.6)  # inches: two columns of a page, most of a notebook's width
 ROW = 12.0  # points from one row of small text to the next
 FAINT = 0.45  # how much is left of the colour of what stands behind; of a single point more, or it is lost
-RIM = 3.4  # points: the width of a line on faces, which may have its colour, with the rim that sets it off
-SEAM = 0.4  # points
+RIM = 3.4  # points: the width of lines, and of the edges of points, with the rim that sets them off from faces of their colour
+SEAM = 0.7  # points
 GAP = 10.0  # pixels between two labels in a row
 MOST_TICKS = 7
 FILLED = 0.93  # of a row: text gets a few percent wider when the picture is saved with fewer dots per inch
@@ -246,11 +246,11 @@ def _tidy(ax: Axes, picture: Marks) -> None:
 
 
 def _set_off(ax: Axes) -> None:
-    """A rim in the colour of the paper around the lines that are on faces."""
+    """A rim in the colour of the paper around the lines and the points that are on faces."""
     depth = min((artist.get_zorder() for artist in ax.collections if type(artist) is PolyCollection), default=np.inf)
-    for line in ax.lines:
-        if line.get_zorder() > depth:
-            line.set_path_effects([withStroke(linewidth=RIM, foreground=ax.get_facecolor())])
+    for artist in [*ax.lines, *ax.collections]:
+        if artist.get_zorder() > depth:
+            artist.set_path_effects([withStroke(linewidth=RIM, foreground=ax.get_facecolor())])
 
 
 def _annotate(ax: Axes, picture: Marks) -> None:
