@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.collections import PathCollection, PolyCollection, QuadMesh
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from planted_pictures import (
@@ -25,12 +25,13 @@ from planted_pictures import (
     range_test,
     rates_apart,
     run,
+    surface,
 )
 
 from surefoot.errors import SettingError
-from surefoot.figures.layers import Heat, Line, Points, Rule
+from surefoot.figures.layers import Faces, Heat, Line, Marks, Points, Rule, Words
 from surefoot.figures.marks import marks
-from surefoot.figures.matplotlib import HEX, THEMES, plot
+from surefoot.figures.matplotlib import HEX, THEMES, draw, plot
 from surefoot.figures.scales import ticks
 
 
@@ -224,3 +225,52 @@ def test_a_dark_style_of_the_users_is_followed():
             for colour in artist.get_edgecolors()
         ]
     assert "#ffffff" in edges
+
+
+def test_a_relief_has_the_faces_of_its_marks_in_their_order_and_axes_of_its_own():
+    picture, axes = marks(surface(), kind="3d"), plot(surface(), kind="3d")
+    (faces,) = picture.of(Faces)
+    (drawn,) = [artist for artist in axes.collections if isinstance(artist, PolyCollection)]
+    corners = np.array([path.vertices[:3] for path in drawn.get_paths()])
+    np.testing.assert_array_equal(corners, np.stack([faces.x, faces.y], -1))
+    assert not any(axes.spines[side].get_visible() for side in axes.spines)
+    assert not axes.xaxis.get_visible()
+    words = [text for layer in picture.of(Words) for text in layer.texts]
+    assert words == [text.get_text() for text in axes.texts if text.get_text() in words]
+    assert {line.get_linestyle() for line in axes.lines if line.get_zorder() > drawn.get_zorder()} == {"-", ":"}
+    assert max(line.get_zorder() for line in axes.lines if line.get_color() == HEX["grey"]) < drawn.get_zorder()
+
+
+def two_faces(values, *shade):
+    """The second triangle covers the first."""
+    x, y = np.array([[0.1, 0.9, 0.5]] * 2), np.array([[0.1, 0.1, 0.9]] * 2)
+    faces = Faces(x, y, values, list(shade) or [1.0, 1.0], (0.0, 1.0), "linear", "loss")
+    return Marks("two", "x", "y", (0, 1), (0, 1), frameless=True, layers=(faces,))
+
+
+def pixel(axes, x, y):
+    image = rendered(axes)
+    column, row = axes.transData.transform((x, y)).astype(int)
+    return image[len(image) - 1 - row, column, :3] / 255
+
+
+def test_the_later_face_is_seen_in_its_colour_and_shade():
+    viridis = np.array(mpl.colormaps["viridis"]([0.0, 1.0]))[:, :3]
+    np.testing.assert_allclose(pixel(draw(two_faces([0.0, 1.0])), 0.5, 0.4), viridis[1], atol=0.01)
+    np.testing.assert_allclose(pixel(draw(two_faces([1.0, 0.0])), 0.5, 0.4), viridis[0], atol=0.01)
+    np.testing.assert_allclose(pixel(draw(two_faces([0.0, 1.0], 1.0, 0.5)), 0.5, 0.4), viridis[1] / 2, atol=0.01)
+    red, green, blue = pixel(draw(two_faces([1.0, np.nan])), 0.5, 0.4)
+    assert red == green == blue
+    assert 0.5 < red < 1
+
+
+@pytest.mark.parametrize("style", [{}, {"text.color": "white", "axes.facecolor": "black", "figure.facecolor": "black"}], ids=str)
+def test_the_words_of_a_relief_are_inside_the_figure_and_the_colour_of_all_words(style):
+    with mpl.rc_context(style):
+        axes = plot(surface(), kind="3d")
+    axes.figure.draw_without_rendering()
+    for text in axes.texts:
+        box = text.get_window_extent()
+        assert axes.figure.bbox.x0 <= box.x0 < box.x1 <= axes.figure.bbox.x1
+        assert axes.figure.bbox.y0 <= box.y0 < box.y1 <= axes.figure.bbox.y1
+        assert to_hex(text.get_color()) == ("#ffffff" if style else "#000000")

@@ -19,10 +19,12 @@ from planted_pictures import (
     range_test,
     rates_apart,
     run,
+    surface,
 )
 
 from surefoot.errors import SettingError
 from surefoot.figures import terminal
+from surefoot.figures.layers import Faces, Marks, Words
 from surefoot.figures.marks import Rule, marks
 from surefoot.figures.terminal import draw, text
 
@@ -174,3 +176,42 @@ def test_nobody_elses_figure_is_touched(capsys):
     finally:
         plotext.figure.clear()
     assert capsys.readouterr() == ("", "")
+
+
+def faces(values, *words):
+    """A large triangle with a small one in the middle of it, drawn later."""
+    x, y = np.array([[0.0, 1.0, 0.5], [0.4, 0.6, 0.5]]), np.array([[0.0, 0.0, 1.0], [0.2, 0.2, 0.6]])
+    layer = Faces(x, y, values, [1.0, 1.0], (0.0, 1.0), "linear", "height")
+    return Marks("two", "x", "y", (0, 1), (0, 1), frameless=True, layers=(layer, *words))
+
+
+def test_the_later_face_covers_the_one_before_it():
+    rows = canvas(text(faces([1.0, 0.0]), 62, 20, colourful=False).splitlines())
+    assert len(rows) == 20
+    middle, foot, top = rows[13], rows[19], rows[0]
+    assert middle[:9].strip() == middle[51:].strip() == ""
+    assert middle[30] == terminal.SHADES[0]
+    assert middle[22] == middle[38] == terminal.SHADES[-1]
+    assert foot.count("█") > 50
+    assert top.count("█") <= 3
+
+
+def test_a_face_without_a_value_is_crossed_out_and_the_legend_says_so():
+    lines = text(faces([1.0, np.nan]), 62, 20, colourful=False).splitlines()
+    assert canvas(lines)[13][30] == "x"
+    assert "x no value" in " ".join(lines)
+
+
+def test_words_stand_at_their_points_and_move_inwards_at_the_edges():
+    words = [Words([0.25], [0.975], ("here",), anchor="left center"), Words([1.0], [0.5], ("beyond",), anchor="left center")]
+    rows = canvas(text(faces([1.0, 0.0], *words), 62, 20, colourful=False).splitlines())
+    assert rows[0].index("here") == 15
+    assert any(row.endswith("beyond") for row in rows[9:11])
+
+
+def test_a_relief_keeps_its_height_and_shows_path_and_ends():
+    lines = draw(surface(), kind="3d", width=80).splitlines()
+    rows = "".join(canvas(lines))
+    assert {"o", "■", "█", "x"} <= set(rows)
+    assert any("\u2800" < symbol <= "\u28ff" for symbol in rows)
+    assert "2" in rows  # the end of both axes

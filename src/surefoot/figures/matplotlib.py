@@ -73,7 +73,8 @@ DPI = 120.0
 ROW = 12.0  # points from one row of small text to the next
 CAPTION = "caption"  # how the moment that a picture shows is found among its texts
 FAINT = 0.45  # how much is left of the colour of what stands behind; of a single point more, or it is lost
-SEAM = 0.4  # points
+RIM = 3.4  # points: the width of lines, and of the edges of points, with the rim that sets them off from faces of their colour
+SEAM = 0.7  # points
 GAP = 10.0  # pixels between two labels in a row
 MOST_TICKS = 7
 FILLED = 0.93  # of a row: text gets a few percent wider when the picture is saved with fewer dots per inch
@@ -223,18 +224,22 @@ def _line(ax: Axes, layer: Line, depth: float) -> None:
     weight: dict[str, Any] = {"linewidth": 1.8}
     if layer.faint:  # dots are faint by themselves, and must still be followed across a surface
         weight = {"alpha": 0.9, "linewidth": 1.3} if layer.style == "dotted" else {"alpha": FAINT, "linewidth": 0.8}
-    weight |= _rim(ax, weight["linewidth"] + 1.6)
+    weight |= _rim(ax)
     ax.plot(layer.x, layer.y, color=_colour(layer.colour), linestyle=layer.style, label=layer.label or "_", zorder=depth, **weight)
     if np.isfinite(layer.y).sum() == 1:  # a single point has no line
         ax.plot(layer.x, layer.y, ".", color=_colour(layer.colour), zorder=depth)
 
 
-def _rim(ax: Axes, width: float) -> dict[str, Any]:
+def _rim(ax: Axes) -> dict[str, Any]:
     """Over areas of any colour a line needs an edge: a white one over heights, one of the paper over faces."""
     if any(isinstance(collection, QuadMesh) for collection in ax.collections):
-        return {"path_effects": [withStroke(linewidth=width, foreground="white", alpha=0.8)]}
+        return {"path_effects": [withStroke(linewidth=RIM, foreground="white", alpha=0.8)]}
+    return _rim_on_faces(ax)
+
+
+def _rim_on_faces(ax: Axes) -> dict[str, Any]:
     if any(type(collection) is PolyCollection for collection in ax.collections):
-        return {"path_effects": [withStroke(linewidth=width, foreground=ax.get_facecolor())]}
+        return {"path_effects": [withStroke(linewidth=RIM, foreground=ax.get_facecolor())]}
     return {}
 
 
@@ -254,7 +259,7 @@ def _points(ax: Axes, layer: Points, depth: float) -> None:
             name: {"marker": mark, "s": size, "color": colour, "edgecolors": edge, "linewidths": 0.8} for name, mark, size in BODIES
         },
     }
-    style = shapes[layer.shape] | ({"alpha": FAINT**0.5} if layer.faint else {})
+    style = shapes[layer.shape] | ({"alpha": FAINT**0.5} if layer.faint else {}) | _rim_on_faces(ax)
     ax.scatter(layer.x, layer.y, label=layer.label or "_", zorder=depth + 1, **style)
 
 

@@ -64,6 +64,7 @@ def relief_picture(surface: Surface, azimuth: float = -60.0, elevation: float = 
     field = _field(heat, azimuth, elevation)
     lines = sorted(_lines(flat, field), key=lambda line: not line.faint)
     points = list(_points(flat, field))
+    drawn = _faces(heat, field)
     x_limits, y_limits = _limits(field)
     return Marks(
         title=flat.title,
@@ -72,8 +73,8 @@ def relief_picture(surface: Surface, azimuth: float = -60.0, elevation: float = 
         x_limits=x_limits,
         y_limits=y_limits,
         frameless=True,
-        layers=(*_frame(flat, field), _faces(heat, field), *lines, *points, *_words(flat, field)),
-        notes=_notes(surface, heat, any(line.faint for line in lines) or any(each.faint for each in points)),
+        layers=(*_frame(flat, field), drawn, *lines, *points, *_words(flat, field)),
+        notes=_notes(surface, drawn, any(line.faint for line in lines) or any(each.faint for each in points)),
     )
 
 
@@ -224,7 +225,9 @@ def _limits(field: HeightField) -> tuple[Limits, Limits]:
     return (float(left - ROOM[0]), float(right + ROOM[1])), (float(low - ROOM[2]), float(high + ROOM[3]))
 
 
-def _notes(surface: Surface, heat: Heat, behind: bool) -> tuple[str, ...]:
-    said = notes(surface, heat.limits[1], "are cut off at that height", "Grey, on the floor")
-    height = ("The height is the logarithm of the loss.",) if heat.scale == "log" else ()
-    return (*said, *height, *(("Dotted and faint: behind the surface.",) if behind else ()))
+def _notes(surface: Surface, drawn: Faces, behind: bool) -> tuple[str, ...]:
+    said = list(notes(surface, drawn.limits[1], "are cut off at that height", "Grey, on the floor"))
+    said += ["The height is the logarithm of the loss."] if drawn.scale == "log" else []
+    said += ["Darker than its colour: the surface from below."] if (drawn.shade == BELOW).any() else []
+    said += ["Dotted and faint: behind the surface."] if behind else []
+    return tuple(said)
