@@ -111,9 +111,12 @@ class Surface:
             return math.nan
         (x,) = self.axes
         between = (x >= -1e-9) & (x <= 1 + 1e-9)
+        if not between.any():
+            return math.nan
         ends = np.interp([0.0, 1.0], x, self.loss)
         above = self.loss[between] - (ends[0] + (ends[1] - ends[0]) * x[between])
-        return float(max(0.0, above.max())) if between.any() else math.nan
+        rise = float(above.max())
+        return 0.0 if rise <= 1e-9 * np.ptp(self.loss[between]) else rise  # what is left is rounding
 
     def __str__(self) -> str:
         finite = self.loss[np.isfinite(self.loss)]
