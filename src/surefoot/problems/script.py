@@ -48,7 +48,7 @@ def script(path: str | os.PathLike[str], attribute: str = "problem", *, seed: in
         ...     _ = Path(folder, "train.py").write_text(code)
         ...     problem = script(Path(folder, "train.py"), "bowl")
         >>> print(problem)
-        train.py:bowl: 1 weights
+        train.py:bowl: 1 weight
     """
     file = Path(path).resolve()
     if not file.is_file():
