@@ -98,13 +98,13 @@ def test_coarse_levels_come_first():
 
     def bowl(x):
         seen.append((float(x[0]), float(x[1])) if not torch._C._functorch.is_batchedtensor(x) else None)
-        return (x * x).sum() if float(x.detach()[0]) < 9 else x.sum()
+        return (x * x).sum() if float(x.detach()[0]) < 99 else x.sum()
 
-    landscape(Problem.of(bowl, start=[0.5, 0.5]), resolution=17, extent=(0, 16, 0, 16))
+    landscape(Problem.of(bowl, start=[0.5, 0.5]), resolution=65, extent=(0, 64, 0, 64))
     points = [each for each in seen if each is not None]
     on = [point for point in points if all(value == int(value) for value in point)]  # without the start and the like
-    assert {value % 4 for point in on[:25] for value in point} == {0.0}
-    assert {value % 2 for point in on[:81] for value in point} == {0.0}
+    assert {value % 16 for point in on[:25] for value in point} == {0.0}
+    assert {value % 8 for point in on[:81] for value in point} == {0.0}
 
 
 PEAK = """

@@ -26,11 +26,9 @@ from surefoot.problem import LossOf, Problem, is_pair, trainable
 from surefoot.trace import Column
 
 MEMORY = 2**30  # bytes that the rows of one pass may take together, activations included
-PASS = 2**24  # bytes: on a CPU passes that take more are slower (fewer than half as many rows a second), for they leave its caches
-BATCHED = (
-    400_000  # bytes of a row beside its weights: on a CPU larger ones are faster one after the other (1.1 to 1.4 times, see LOG.md)
-)
-FEW = 16  # rows one after the other in a pass, each of which costs a quarter of a millisecond, and
+PASS = 2**23  # bytes: on a CPU passes that take more are slower, for they leave its caches (see LOG.md)
+BATCHED = 100_000  # bytes of a row beside its weights: on a CPU larger ones are as fast or faster one after the other (see LOG.md)
+FEW = 64  # rows one after the other in a pass, each of which costs a quarter of a millisecond, and
 IN_TURN = 0.1  # seconds: after so long Ctrl-C is heard and progress seen
 CHUNK = 1000  # samples at once, for the same reason
 
@@ -56,8 +54,9 @@ class Rows:
         self.normalised = _own_statistics(self.model)
         self.loss = LossOf(problem, self.model)
         own = trainable(self.model)
-        self._own: list[Tensor] = list(own.values())
-        self._start = torch.cat([p.detach().reshape(-1) for p in self._own])
+        self._own: list[Tensor] = [p.detach() for p in own.values()]
+        self._sizes = [p.numel() for p in self._own]
+        self._start = torch.cat([p.reshape(-1) for p in self._own])
         self.parameters = {name: p.shape for name, p in own.items()}
         first = self._own[0]
         self.device, self.dtype = first.device, first.dtype
@@ -155,7 +154,7 @@ class Rows:
                 return self._in_one_pass(rows)
             except (RuntimeError, NotImplementedError) as error:  # what vmap does not take, as data-dependent control flow
                 self.batched, self.note = False, f"one by one: {(str(error).splitlines() or [''])[0]}"
-        return np.concatenate([self._one(row) for row in rows])
+        return np.array([self._one(row) for row in rows])
 
     def _in_one_pass(self, rows: Tensor) -> Column:
         stacked = self._named(rows)
@@ -173,10 +172,14 @@ class Rows:
         slope = vmap(grad(along), in_dims=(0, 0, None), randomness="same")
         return self._mean([slope(zeros, rows, batch).double().cpu().numpy() for batch in self.batches])
 
-    def _one(self, row: Tensor) -> Column:
+    def _one(self, row: Tensor) -> float:
         """By putting the weights into the copy of the model: a third of the time that calling it with others in their place takes."""
-        torch._foreach_copy_(self._own, [value[0] for value in self._named(row[None]).values()])
-        return self._mean([self.problem.loss_on(self.model, batch).double().cpu().numpy()[None] for batch in self.batches])
+        parts = torch.split(row, self._sizes)
+        torch._foreach_copy_(self._own, [part.view(shape) for part, shape in zip(parts, self.parameters.values(), strict=True)])
+        losses = [
+            self.problem.loss_on(self.model, batch).item() * weight for batch, weight in zip(self.batches, self.weight, strict=True)
+        ]
+        return float(sum(losses) / self.count)
 
     def _mean(self, each: Sequence[Column]) -> Column:
         return np.asarray(self.weight @ np.stack(each) / self.weight.sum())
