@@ -1,10 +1,10 @@
-# make demo, make test, make check, make bench, make regret, make pictures, make clean: each installs what it needs into .venv first.
+# make demo, make test, make check, make bench, make regret, make pictures, make tutorial, make clean: each installs what it needs into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test quick check bench regret pictures clean
+.PHONY: demo test quick check bench regret pictures tutorial clean
 
 demo: .venv/.installed
 	$(BIN)/python examples/demo.py
@@ -35,6 +35,10 @@ pictures: .venv/.installed
 	cp out/line.png out/rate.png out/rates.png docs/pictures/
 	$(BIN)/python docs/pictures.py
 
+# The notebooks of docs/tutorial are made from the Python files beside them: edit those.
+tutorial: .venv/.documented
+	$(BIN)/python docs/tutorial/execute.py
+
 clean:
 	rm -rf .venv out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -54,4 +58,8 @@ clean:
 .venv/.benched: .venv/.installed
 	$(PIP) -e '.[bench]'
 	$(BIN)/python -c 'import torchvision' 2>/dev/null || $(BIN)/pip uninstall --quiet -y torchvision
+	touch $@
+
+.venv/.documented: .venv/.installed
+	$(PIP) -e '.[docs]'
 	touch $@

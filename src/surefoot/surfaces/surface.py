@@ -30,6 +30,7 @@ from surefoot.trace import Column
 
 SHOWN = 2000  # training samples at most, where nothing else is asked for
 MARGIN = 0.25  # of the width of what is shown, on each side of it
+NARROWEST = 2.0  # times: one weight is shown over at least this part of the width of the other
 POINTS = 300  # of a path that are shown at most
 NEAR = 10.0  # times what the paths gained, above where they started: points with a higher loss do not widen the picture
 MOST = 10_000  # grid points along an axis: a plane of more does not fit into memory
@@ -282,6 +283,8 @@ def _lines(
     lows, highs = points.min(0), points.max(0)
     widths = highs - lows
     widths = np.where(widths > 0, widths, widths.max() if widths.max() > 0 else 2 * np.maximum(1, np.abs(lows)))
+    if plane.kind == "axes":  # a start that happens to lie beside a minimum is no reason to show a strip
+        widths = np.maximum(widths, widths.max() / NARROWEST)
     middles = (lows + highs) / 2
     half = (0.5 + MARGIN) * widths
     return tuple(np.linspace(middle - width, middle + width, resolution) for middle, width in zip(middles, half, strict=True))
