@@ -117,6 +117,8 @@ assert np.allclose(walks[0].trace["loss"], walks[2].trace["loss"], rtol=1e-3)
 
 # %%
 many = sf.descend_many(bowl, lr=np.geomspace(0.005, 2.0, 40).tolist(), steps=100, engine="vmap")
+best = min(many.runs, key=lambda run: run.trace[5].loss)
+assert abs(best.config["lr"] * L - 1) < 0.1
 sf.plot(many.runs, kind="map", curvature=L)
 
 # %% [markdown]

@@ -1,6 +1,6 @@
 """In which order is a grid filled, and how far did it get?  rows + plane + axes -> losses, coarse first, kept on disk, until Ctrl-C.
 
-A grid of a network can take an hour. So it is filled in levels, every 16th point first, then every 8th, ...: whoever interrupts it has the whole
+A grid of a network can take an hour. So it is filled in levels, every 8th point first, then every 4th, ...: whoever interrupts it has the whole
 picture, only coarser, and whoever gave a file goes on from there.
 """
 
@@ -29,8 +29,9 @@ from surefoot.surfaces.planes import Plane
 from surefoot.trace import Column
 
 LONG = 60.0  # seconds: what takes longer is announced
+SHOWN = 0.5  # seconds of work from which the rest is told: the first pass of all is slow
 SAVED_EVERY = 5.0  # seconds of work between two writes of the file
-COARSEST = 16  # every so many points along an axis are the first level, where they are at least
+COARSEST = 64  # every so many points along an axis are the first level, where they are at least
 FEWEST = 5  # points along it
 FEW = 16  # passes: so few are over before anybody has seen the coarse grid
 SCHEMA = 1
@@ -182,21 +183,24 @@ def _bar(points: int, done: int, progress: bool | None) -> Iterator[Callable[[in
 
 
 def _announcement(points: int) -> Callable[[int], None]:
-    """Says once how long it will take, when the first pass has shown it and it is long."""
-    began = time.perf_counter()
-    said = False
+    """Says once how long it will take, when the first passes have shown it and it is long."""
+    began, done, said = time.perf_counter(), 0, False
 
     def seen(count: int) -> None:
-        nonlocal said
-        left = (time.perf_counter() - began) / count * (points - count)
-        if not said and left > LONG:
+        nonlocal done, said
+        done += count
+        spent = time.perf_counter() - began
+        if said or spent < SHOWN:
+            return
+        said = True
+        left = spent / done * (points - done)
+        if left > LONG:
             warnings.warn(
                 f"{points:,} points will take about {_duration(left)}, coarse ones first. "
                 "Ctrl-C ends it with what is there; keep=FILE goes on later.",
                 SurefootWarning,
                 stacklevel=6,
             )
-        said = True
 
     return seen
 
