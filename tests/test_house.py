@@ -13,6 +13,7 @@ SOURCE = Path(surefoot.__file__).parent
 # values <- descent <- questions <- figures <- faces; a module may import its own rank and lower ones.
 RANK = {
     "errors": 0,
+    "glossary": 0,
     "html": 0,
     "trace": 0,
     "problem": 0,
