@@ -9,6 +9,7 @@ from torch import nn
 
 import surefoot as sf
 from surefoot.curvature.spectrum import Spectrum, spectrum
+from surefoot.surfaces.basin import basin
 from surefoot.surfaces.minima import Minimum
 from surefoot.surfaces.planes import Plane
 from surefoot.surfaces.surface import PathOn, Surface, landscape
@@ -133,6 +134,8 @@ VALUES = {
     "population without rows": lambda: sf.Population((run_of(trace_of()),) * 3, "vmap", "note", 0),
     "surface": lambda: landscape(bowl(), run(), resolution=9),
     "surface of a slice": slice_of_ten,
+    "basin": lambda: basin(bowl(), run(), rates=5, starts=3),
+    "basin, diverged": lambda: basin(bowl(), run(lr=5.0), rates=0, starts=0),
     "surface, finite nowhere": lambda: surface_of(np.full((3, 3), NAN), paths=(path_on((INF,), (INF,), (INF,)),)),
     "surface, nobody moves": lambda: surface_of(np.zeros((3, 3)), paths=(path_on((), (), ()),)),
     "surface of a line, huge": lambda: surface_of(np.array([1e300, INF, 0.0]), exact=True),

@@ -41,6 +41,10 @@ def test_a_bowl_is_its_formula():
     assert surface.exact
 
 
+def test_its_representation_is_one_line():
+    assert repr(landscape(bowl(), resolution=3, extent=(-1, 1, -1, 1))) == "<Surface: 3 x 3 points (axes), loss 0 to 5.5>"
+
+
 def test_the_line_is_its_formula():
     problem = problems.load("line")
     x, y = (part.double().numpy().ravel() for part in problem.data)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from surefoot import html
 from surefoot.errors import SettingError
 from surefoot.problem import Problem, trainable
 from surefoot.run import Run
@@ -92,6 +93,14 @@ class Basin:
     def __str__(self) -> str:
         lines = [_ended(self), _others(self), _rates(self), _starts(self), self.note if self.minimum is not None else ""]
         return "\n".join(line for line in lines if line)
+
+    def _repr_html_(self) -> str:
+        known = (
+            html.grid(("", "loss"), self.minima, "minima", lambda each: (html.point(each.point), each.loss), ends=3)
+            if self.minima
+            else ""
+        )
+        return html.table("where the run ended", [("", line) for line in str(self).splitlines()]) + known
 
 
 def basin(

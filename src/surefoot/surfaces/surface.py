@@ -61,7 +61,7 @@ class PathOn:
     ended: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Surface:
     """The loss on a line or a plane through the weights, and the descents over it.
 
@@ -118,6 +118,9 @@ class Surface:
         above = self.loss[between] - (ends[0] + (ends[1] - ends[0]) * x[between])
         rise = float(above.max())
         return 0.0 if rise <= 1e-9 * np.ptp(self.loss[between]) else rise  # what is left is rounding
+
+    def __repr__(self) -> str:
+        return f"<Surface: {str(self).splitlines()[0]}>"
 
     def __str__(self) -> str:
         finite = self.loss[np.isfinite(self.loss)]
