@@ -29,6 +29,7 @@ MEMORY = 2**30  # bytes that the rows of one pass may take together, activations
 PASS = 2**23  # bytes: on a CPU passes that take more are slower, for they leave its caches (see LOG.md)
 BATCHED = 100_000  # bytes of a row beside its weights: on a CPU larger ones are as fast or faster one after the other (see LOG.md)
 FEW = 64  # rows one after the other in a pass, each of which costs a quarter of a millisecond, and
+NEAR = 2**19  # bytes of rows
 IN_TURN = 0.1  # seconds: after so long Ctrl-C is heard and progress seen
 CHUNK = 1000  # samples at once, for the same reason
 
@@ -99,11 +100,13 @@ class Rows:
         """The same, pass by pass: which rows, and their losses. Between two of them the world is the caller's."""
         at = 0
         while at < count:
+            end = min(count, at + self.at_once())
+            # one after the other, a few are made at a time: they are still in the caches when they are copied into the model
+            few = end - at if self.batched else max(1, NEAR // (self.size * self.dtype.itemsize))
             with torch.no_grad(), self.world.entered():
-                rows = made(at, min(count, at + self.at_once())).to(self.device, self.dtype)
-                losses = self._losses(rows)
-            yield slice(at, at + len(rows)), losses
-            at += len(rows)
+                parts = [self._losses(made(k, min(end, k + few)).to(self.device, self.dtype)) for k in range(at, end, few)]
+            yield slice(at, end), np.concatenate(parts)
+            at = end
 
     def slopes(self, rows: Tensor, direction: Tensor) -> Column:
         """How fast the loss rises along a direction at each row: (rows,) float64, in loss per step of the direction."""
