@@ -194,16 +194,21 @@ class Problem:
             )
         return loss  # type: ignore[no-any-return]
 
+    @property
+    def called(self) -> str:
+        """Its name, or that of the model's class."""
+        return self.name or type(self.model).__name__
+
     def with_(self, **changes: Any) -> Problem:
         """The same problem with some of its parts replaced."""
         return replace(self, **changes)
 
     def __str__(self) -> str:
         weights = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
-        return f"{self.name or type(self.model).__name__}: {weights:,} weight{'s' * (weights != 1)}"
+        return f"{self.called}: {weights:,} weight{'s' * (weights != 1)}"
 
     def _repr_html_(self) -> str:
-        return html.table(self.name or type(self.model).__name__, _rows(self))
+        return html.table(self.called, _rows(self))
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -29,9 +29,10 @@ from planted_pictures import (
 )
 
 from surefoot.errors import SettingError
+from surefoot.figures.artists import HEX
 from surefoot.figures.layers import Faces, Heat, Line, Marks, Points, Rule, Words
 from surefoot.figures.marks import marks
-from surefoot.figures.matplotlib import HEX, THEMES, draw, plot
+from surefoot.figures.matplotlib import THEMES, draw, plot
 from surefoot.figures.scales import ticks
 
 

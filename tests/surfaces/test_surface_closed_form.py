@@ -232,7 +232,7 @@ def test_a_frozen_model_is_refused():
 def test_runs_of_another_problem_are_refused():
     unnamed = descend(bowl().with_(name=""), lr=0.1, steps=2)
     assert unnamed.config["problem"] != "digits-mlp"
-    with pytest.raises(SettingError, match="Run 1 descended 'bowl', and this is 'digits-mlp': a surface shows runs of one problem"):
+    with pytest.raises(SettingError, match="Run 1 descended 'bowl', and this is 'digits-mlp'"):
         landscape(digits(), [descend(digits(), lr=0.1, steps=2), descend(bowl(), lr=0.1, steps=2)])
     with pytest.raises(SettingError, match="Run 0 has 2 weights, the problem"):
         landscape(digits(), dataclasses.replace(unnamed, config={}))

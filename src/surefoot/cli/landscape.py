@@ -53,13 +53,14 @@ def command(
 
     with options.told(quiet=as_json):
         loaded = options.load(problem, target, model, option)
-        walked = _recorded(runs, rates, store) if runs else [
-            sf.descend(
+        walked = _recorded(runs, rates, store) if runs else []
+        for rate in [] if runs else _numbers(rates or "", "--rates"):
+            walked.append(sf.descend(
                 loaded, lr=rate, optimizer=optimizer, steps=steps, schedule=schedule, batch_size=options.batch_size(batch_size), seed=seed,
                 device=device, progress=False if as_json else None,
-            )
-            for rate in _numbers(rates or "", "--rates")
-        ]  # fmt: skip
+            ))  # fmt: skip
+            if walked[-1].ended == "interrupted":  # Ctrl-C: what there is so far is shown
+                break
         surface = sf.landscape(
             loaded, walked, plane=plane, resolution=resolution, extent=_numbers(extent, "--extent") if extent else None,
             data=int(data) if data.isdigit() else data, seed=seed, keep=keep, progress=False if as_json else None,

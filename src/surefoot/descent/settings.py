@@ -67,7 +67,7 @@ class Settings:
     def described(self, problem: Problem, steps: int, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
         """The settings as plain values, for `Run.config`, in the words of the call."""
         return {
-            "problem": problem.name or type(problem.model).__name__,
+            "problem": problem.called,
             "recipe": dict(problem.recipe) if problem.recipe else None,
             "lr": self.lr,
             "optimizer": described(self.optimizer),

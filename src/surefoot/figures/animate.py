@@ -21,9 +21,10 @@ import numpy as np
 from PIL import Image
 
 from surefoot.errors import SettingError
+from surefoot.figures.artists import HEX
 from surefoot.figures.frames import MOST, frames
 from surefoot.figures.layers import Marks, Panels
-from surefoot.figures.matplotlib import HEX, themed
+from surefoot.figures.matplotlib import themed
 from surefoot.figures.stills import Pixels, camera
 from surefoot.problem import Problem
 

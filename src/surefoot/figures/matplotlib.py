@@ -5,62 +5,36 @@ from __future__ import annotations
 import contextlib
 import io
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-from matplotlib import colormaps, rc_context, rcParams
+from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import PolyCollection, QuadMesh
-from matplotlib.colors import ListedColormap, LogNorm, Normalize, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
-from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation, Text
 from matplotlib.ticker import Formatter, Locator, LogLocator, NullFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from surefoot.curvature.spectrum import Spectrum
 from surefoot.errors import SettingError, unknown
+from surefoot.figures.artists import MAP, depth_of, norm, painted, put
 from surefoot.figures.layers import (
-    Arrows,
-    Band,
-    Colour,
-    Contour,
     Faces,
     Heat,
-    Layer,
-    Line,
     Marks,
     Panels,
-    Points,
     Rule,
     Scale,
-    Span,
-    Words,
 )
 from surefoot.figures.marks import marks
-from surefoot.figures.scales import edges, tick_labels, ticks
+from surefoot.figures.scales import tick_labels, ticks
 from surefoot.problem import Problem
 
-# Okabe and Ito, "Color Universal Design" (2008): told apart with any colour vision; brown for their yellow, too pale on white.
-HEX = {
-    "grey": "#808080",
-    "blue": "#0072B2",
-    "orange": "#E69F00",
-    "green": "#009E73",
-    "red": "#D0202E",
-    "purple": "#CC79A7",
-    "sky": "#56B4E9",
-    "brown": "#7A4B1E",
-}
-BODIES = (("square", "s", 36), ("diamond", "D", 34), ("star", "*", 120))  # names, markers and sizes of filled points
-MAP = "viridis"  # brightness rises evenly along it: readable in grey and with any colour vision
-BRIGHTEST = 0.85  # the part of that scale that is still seen as a line on white
 INK, PAPER = "#e8e8e8", "#16181d"
 INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 PAPERED = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
@@ -72,9 +46,6 @@ SIZE = (7.2, 4.6)  # inches: two columns of a page, most of a notebook's width
 DPI = 120.0
 ROW = 12.0  # points from one row of small text to the next
 CAPTION = "caption"  # how the moment that a picture shows is found among its texts
-FAINT = 0.45  # how much is left of the colour of what stands behind; of a single point more, or it is lost
-RIM = 3.4  # points: the width of lines, and of the edges of points, with the rim that sets them off from faces of their colour
-SEAM = 0.7  # points
 GAP = 10.0  # pixels between two labels in a row
 MOST_TICKS = 7
 FILLED = 0.93  # of a row: text gets a few percent wider when the picture is saved with fewer dots per inch
@@ -181,18 +152,6 @@ def _put_all(picture: Marks, ax: Axes) -> list[list[Artist]]:
     return [put(ax, layer, depth_of(place)) for place, layer in enumerate(picture.layers)]
 
 
-def put(ax: Axes, layer: Layer, at: float) -> list[Artist]:
-    """Adds one layer at a depth; returns its artists."""
-    before = set(ax.get_children())
-    _ARTISTS[type(layer)](ax, layer, at)
-    return [artist for artist in ax.get_children() if artist not in before]
-
-
-def depth_of(place: int) -> float:
-    """Where a layer stands between the grid behind all of them and the words in front."""
-    return 2 + 0.01 * place
-
-
 class _ShownAxes(Axes):
     """Axes that a notebook shows without pyplot: IPython asks every value for ``_repr_png_``."""
 
@@ -214,130 +173,10 @@ def _root(ax: Axes) -> Figure:
     return ax.figure.canvas.figure
 
 
-def _colour(colour: Colour) -> str:
-    if isinstance(colour, str):
-        return HEX.get(colour) or str(rcParams["text.color"])
-    return to_hex(colormaps[MAP](BRIGHTEST * colour))
-
-
-def _line(ax: Axes, layer: Line, depth: float) -> None:
-    weight: dict[str, Any] = {"linewidth": 1.8}
-    if layer.faint:  # dots are faint by themselves, and must still be followed across a surface
-        weight = {"alpha": 0.9, "linewidth": 1.3} if layer.style == "dotted" else {"alpha": FAINT, "linewidth": 0.8}
-    weight |= _rim(ax)
-    ax.plot(layer.x, layer.y, color=_colour(layer.colour), linestyle=layer.style, label=layer.label or "_", zorder=depth, **weight)
-    if np.isfinite(layer.y).sum() == 1:  # a single point has no line
-        ax.plot(layer.x, layer.y, ".", color=_colour(layer.colour), zorder=depth)
-
-
-def _rim(ax: Axes) -> dict[str, Any]:
-    """Over areas of any colour a line needs an edge: a white one over heights, one of the paper over faces."""
-    if any(isinstance(collection, QuadMesh) for collection in ax.collections):
-        return {"path_effects": [withStroke(linewidth=RIM, foreground="white", alpha=0.8)]}
-    return _rim_on_faces(ax)
-
-
-def _rim_on_faces(ax: Axes) -> dict[str, Any]:
-    if any(type(collection) is PolyCollection for collection in ax.collections):
-        return {"path_effects": [withStroke(linewidth=RIM, foreground=ax.get_facecolor())]}
-    return {}
-
-
-def _band(ax: Axes, layer: Band, depth: float) -> None:
-    ax.fill_between(
-        layer.x, layer.low, layer.high, color=_colour(layer.colour), alpha=0.25, linewidth=0, label=layer.label or "_", zorder=depth
-    )
-
-
-def _points(ax: Axes, layer: Points, depth: float) -> None:
-    colour, edge = _colour(layer.colour), ax.get_facecolor()
-    shapes: dict[str, dict[str, Any]] = {
-        "dot": {"marker": "o", "s": 14, "color": colour, "alpha": 0.7, "linewidths": 0},
-        "circle": {"marker": "o", "s": 26, "facecolors": ax.get_facecolor(), "edgecolors": colour, "linewidths": 1.4},
-        "cross": {"marker": "x", "s": 60, "color": colour, "linewidths": 2.2, "clip_on": False},
-        **{
-            name: {"marker": mark, "s": size, "color": colour, "edgecolors": edge, "linewidths": 0.8} for name, mark, size in BODIES
-        },
-    }
-    style = shapes[layer.shape] | ({"alpha": FAINT**0.5} if layer.faint else {}) | _rim_on_faces(ax)
-    ax.scatter(layer.x, layer.y, label=layer.label or "_", zorder=depth + 1, **style)
-
-
-def _rule(ax: Axes, layer: Rule, depth: float) -> None:
-    ax.axvline(layer.at, color=_colour(layer.colour), linestyle=layer.style, linewidth=1.4, zorder=depth)
-
-
-def _span(ax: Axes, layer: Span, depth: float) -> None:
-    ax.axvspan(layer.low, layer.high, color=_colour(layer.colour), alpha=0.14, linewidth=0, label=layer.label, zorder=depth)
-
-
-def _contour(ax: Axes, layer: Contour, depth: float) -> None:
-    ax.plot(layer.x, layer.y, color="white", alpha=0.35, linewidth=0.7, zorder=depth)
-
-
-def _arrows(ax: Axes, layer: Arrows, depth: float) -> None:
-    kept = layer.length != 0
-    x, y, length = layer.x[kept], layer.y[kept], layer.length[kept]
-    shape: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.0032, "headwidth": 4, "minlength": 0.1}
-    ax.quiver(x, y, length, np.zeros(len(x)), color=_colour(layer.colour), zorder=depth, **shape)
-    ax.plot([], [], color=_colour(layer.colour), marker=">", markersize=4, label=layer.label or "_")
-
-
-def _heat(ax: Axes, layer: Heat, depth: float) -> None:
-    x, y = edges(layer.x, ax.get_xscale()), edges(layer.y, ax.get_yscale())  # type: ignore[arg-type]
-    ax.pcolormesh(x, y, np.ma.masked_invalid(layer.values), norm=_norm(layer), cmap=MAP, zorder=depth)
-    lost = np.ma.masked_equal(layer.diverged, False)
-    ax.pcolormesh(x, y, lost, cmap=ListedColormap([HEX["grey"]]), alpha=0.25, linewidth=0, zorder=depth)
-    rows, columns = np.nonzero(layer.diverged)
-    ax.scatter(
-        layer.x[columns],
-        layer.y[rows],
-        marker="x",
-        s=20,
-        color=HEX["grey"],
-        linewidths=1,
-        label="diverged" if len(rows) else "_",
-        zorder=depth,
-    )
-
-
-def _norm(layer: Heat | Faces) -> Normalize:
-    return (LogNorm if layer.scale == "log" else Normalize)(*layer.limits, clip=True)
-
-
 def _colour_bar(axes: Sequence[Axes], layer: Heat | Faces) -> None:
     """The scale of the colours, beside all axes that share it."""
-    bar = axes[0].figure.colorbar(ScalarMappable(_norm(layer), MAP), ax=list(axes), label=layer.label)
+    bar = axes[0].figure.colorbar(ScalarMappable(norm(layer), MAP), ax=list(axes), label=layer.label)
     _ticks(bar.ax.yaxis, layer.scale)
-
-
-def _faces(ax: Axes, layer: Faces, depth: float) -> None:
-    painted = ScalarMappable(_norm(layer), MAP).to_rgba(np.ma.masked_invalid(layer.values))[:, :3] * layer.shade[:, None]
-    painted[np.isnan(layer.values)] = 0.25 * np.array(to_rgb(HEX["grey"])) + 0.75 * np.array(to_rgb(ax.get_facecolor()))
-    corners = list(np.stack([layer.x, layer.y], -1))
-    # an edge of its own colour covers the seams that smooth edges leave between two faces
-    ax.add_collection(PolyCollection(corners, facecolors=painted, edgecolors=painted, linewidths=SEAM, zorder=depth), autolim=False)
-
-
-def _words(ax: Axes, layer: Words, depth: float) -> None:
-    across, upright = layer.anchor.split()
-    style: dict[str, Any] = {"ha": across, "va": upright, "color": _colour(layer.colour), "fontsize": 9, "zorder": depth}
-    for x, y, text in zip(layer.x, layer.y, layer.texts, strict=True):
-        ax.text(x, y, text, **style)
-
-
-_ARTISTS: dict[type[Layer], Callable[[Axes, Any, float], None]] = {
-    Line: _line,
-    Band: _band,
-    Points: _points,
-    Rule: _rule,
-    Span: _span,
-    Heat: _heat,
-    Contour: _contour,
-    Arrows: _arrows,
-    Faces: _faces,
-    Words: _words,
-}
 
 
 class _RoundTicks(Locator):
@@ -383,7 +222,7 @@ def _tidy(ax: Axes, picture: Marks) -> None:
         ax.xaxis.set_visible(False)
         ax.yaxis.set_visible(False)
     elif not picture.of(Heat):
-        ax.grid(True, color=_colour("ink"), alpha=0.12, linewidth=0.6)
+        ax.grid(True, color=painted("ink"), alpha=0.12, linewidth=0.6)
         ax.set_axisbelow(True)
 
 
@@ -439,7 +278,7 @@ def _label_rules(ax: Axes, rules: Sequence[Rule]) -> float:
 
 
 def _flag(ax: Axes, rule: Rule) -> Annotation:
-    colour = _colour(rule.colour)
+    colour = painted(rule.colour)
     pole = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0)}
     style: dict[str, Any] = {"color": colour, "fontsize": 8, "annotation_clip": False, "arrowprops": pole}
     return ax.annotate(rule.label, (rule.at, 1), (0, 3), ("data", "axes fraction"), "offset points", **style)

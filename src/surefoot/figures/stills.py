@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.text import Annotation, Text
 
+from surefoot.figures.artists import depth_of, put
 from surefoot.figures.layers import Arrows, Band, Contour, Faces, Heat, Layer, Line, Marks, Panels, Points, Rule, Span, Words
-from surefoot.figures.matplotlib import CAPTION, depth_of, draw, draw_layers, new_axes, panels_caption, put
+from surefoot.figures.matplotlib import CAPTION, draw, draw_layers, new_axes, panels_caption
 
 Pixels: TypeAlias = "np.ndarray[Any, np.dtype[np.uint8]]"
 Entry: TypeAlias = tuple[Any, ...]  # what tells the entries of a legend apart

@@ -23,7 +23,7 @@ from surefoot.surfaces.grid import Rows
 from surefoot.surfaces.leads import basins_of, losses, surface_around
 from surefoot.surfaces.minima import Minimum, minima
 from surefoot.surfaces.replay import begin_of, end_of, hindrance, tried_out, tries
-from surefoot.surfaces.surface import Surface
+from surefoot.surfaces.surface import Surface, check_descended
 from surefoot.trace import Column
 
 SETTLED = 0.01  # of the way down, in loss: what is left where a run has arrived
@@ -192,9 +192,7 @@ def _rows(problem: Problem, run: Run, surface: Surface | None, seed: int) -> Row
         raise SettingError(
             f"A basin is told for one or two weights, the problem has {weights:,}. landscape(problem, run) shows a slice of its loss."
         )
-    own, its = problem.name or type(problem.model).__name__, run.config.get("problem")
-    if its and its != own:
-        raise SettingError(f"The run descended {its!r}, and this is {own!r}. Give the problem that the run descended.")
+    check_descended(problem, run, "The run")
     if any(name not in run.weights or run.weights[name].shape != p.shape for name, p in named.items()):
         raise SettingError(
             f"The run has other weights than the problem's {', '.join(named)}. Give the problem that the run descended."

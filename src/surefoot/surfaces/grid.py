@@ -20,6 +20,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from surefoot.descent.batches import samples
+from surefoot.descent.path import flattened
 from surefoot.descent.sample import sample
 from surefoot.descent.snapshot import World, carried_generators
 from surefoot.problem import LossOf, Problem, is_pair, trainable
@@ -57,7 +58,7 @@ class Rows:
         own = trainable(self.model)
         self._own: list[Tensor] = [p.detach() for p in own.values()]
         self._sizes = [p.numel() for p in self._own]
-        self._start = torch.cat([p.reshape(-1) for p in self._own])
+        self._start = flattened(self._own).to(self._own[0].device)
         self.parameters = {name: p.shape for name, p in own.items()}
         first = self._own[0]
         self.device, self.dtype = first.device, first.dtype
@@ -189,7 +190,7 @@ class Rows:
         return np.asarray(self.weight @ np.stack(each) / self.weight.sum())
 
     def _named(self, rows: Tensor) -> dict[str, Tensor]:
-        parts = torch.split(rows, [shape.numel() for shape in self.parameters.values()], dim=1)
+        parts = torch.split(rows, self._sizes, dim=1)
         return {name: part.reshape(len(rows), *shape) for (name, shape), part in zip(self.parameters.items(), parts, strict=True)}
 
     def _loss(self, weights: dict[str, Tensor], batch: Any) -> Tensor:

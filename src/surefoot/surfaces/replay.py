@@ -20,6 +20,7 @@ from torch import Tensor
 from surefoot.descent import optimizer
 from surefoot.descent.herd import Herd
 from surefoot.descent.loop import descend
+from surefoot.descent.path import flattened
 from surefoot.descent.schedule import named
 from surefoot.descent.settings import Settings
 from surefoot.descent.stacked import Unbatchable
@@ -212,7 +213,7 @@ def _split(problem: Problem, rows: Tensor) -> dict[str, Tensor]:
 
 
 def _row(problem: Problem) -> Tensor:
-    return torch.cat([p.detach().reshape(-1) for p in trainable(problem.model).values()]).cpu()
+    return flattened(list(trainable(problem.model).values()))
 
 
 def _samples(problem: Problem) -> int:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from surefoot import html
 from surefoot.errors import SettingError
-from surefoot.problem import Problem, trainable
+from surefoot.problem import Problem
 from surefoot.run import Run
 from surefoot.surfaces.grid import MEMORY, Rows
 from surefoot.surfaces.minima import Minimum, minima
@@ -213,7 +213,7 @@ def landscape(
     near = [points[torch.from_numpy(_near(problem, loss, losses))] for (_, points), loss in zip(paths, losses, strict=True)]
     shown, remark = chosen(plane, rows, near, data, seed)
     coordinates = [shown.coordinates(points).numpy() for points in near]
-    lines = _lines(shown, coordinates, problem, extent, resolution)
+    lines = _lines(shown, coordinates, rows, extent, resolution)
     grid = filled(rows, shown, lines, keep, progress)
     lines = tuple(line[:: grid.stride] for line in lines)
     notes = [remark, rows.note, "batch normalisation: statistics of the data shown" if rows.normalised else ""]
@@ -245,11 +245,20 @@ def _check(plane: str | Plane, resolution: int) -> None:
         )
 
 
+def check_descended(problem: Problem, run: Run, which: str) -> None:
+    """Refuses a run that says it descended another problem.
+
+    Raises:
+        SettingError: it does.
+    """
+    its = run.config.get("problem")
+    if its and its != problem.called:
+        raise SettingError(f"{which} descended {its!r}, and this is {problem.called!r}. Give the problem that the run descended.")
+
+
 def _path(run: Run, rows: Rows, index: int) -> tuple[Column, Tensor]:
     """The points of a run that are shown: the last one and evenly spread ones, with finite weights."""
-    own, its = rows.problem.name or type(rows.problem.model).__name__, run.config.get("problem")
-    if its and its != own:
-        raise SettingError(f"Run {index} descended {its!r}, and this is {own!r}: a surface shows runs of one problem.")
+    check_descended(rows.problem, run, f"Run {index}")
     if run.path.weights.shape[1] != rows.size:
         raise SettingError(
             f"Run {index} has {run.path.weights.shape[1]:,} weights, the problem {rows.size:,}: it is of another problem."
@@ -265,7 +274,7 @@ def _path(run: Run, rows: Rows, index: int) -> tuple[Column, Tensor]:
 
 
 def _lines(
-    plane: Plane, coordinates: Sequence[Column], problem: Problem, extent: Sequence[float] | None, resolution: int
+    plane: Plane, coordinates: Sequence[Column], rows: Rows, extent: Sequence[float] | None, resolution: int
 ) -> tuple[Column, ...]:
     """The coordinates along each axis."""
     dimensions = len(plane.directions)
@@ -277,8 +286,8 @@ def _lines(
         return tuple(np.linspace(bounds[2 * axis], bounds[2 * axis + 1], resolution) for axis in range(dimensions))
     known: list[Any] = list(coordinates) if plane.kind != "random" else []  # which holds next to nothing of a path
     if plane.kind == "axes":
-        start = torch.cat([p.detach().reshape(-1) for p in trainable(problem.model).values()]).double().cpu().numpy()
-        minima = problem.answer.minima if problem.answer is not None else ()
+        start, answer = rows.start().double().cpu().numpy(), rows.problem.answer
+        minima = answer.minima if answer is not None else ()
         known += [start[None], np.array(minima, dtype=float).reshape(-1, dimensions)]
     elif not known:
         known = [np.array([[-1.0] * dimensions, [1.0] * dimensions]) / (1 + 2 * MARGIN)]
