@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from surefoot.errors import SettingError, UserFileError
 from surefoot.logs import tensorboard as events
@@ -72,6 +74,10 @@ def test_a_line_cut_off_while_it_is_written_is_what_is_there(tmp_path):
     trace = read_log(written(tmp_path, "log.csv", "step,loss,lr\n0,3,0.1\n1,2,0.1\n2,1"))
     same(trace["loss"], [3, 2, 1])
     same(trace["lr"], [0.1, 0.1, NAN])
+
+
+def test_semicolons_and_decimal_commas(tmp_path):
+    same(read_log(written(tmp_path, "log.csv", "step;loss\n0;2,5\n1;1e-3\n"))["loss"], [2.5, 1e-3])
 
 
 def test_columns_say_what_the_table_of_names_cannot(tmp_path):
@@ -297,8 +303,10 @@ def test_tensorboard_without_scalars_and_under_another_name(tmp_path, writer):
         ("step,loss\n0,1\n1,2,3\n", ["Expected 2 fields", "saw 3", "2 column names: step, loss"]),
         ("step,loss\n1,2,3\n", ["more values", "2 column names"]),
         ("step,loss\n0.5,1\n0.75,2\n", ["'step'", "0.5", "columns={'step'"]),
-        ("Dear diary\ntoday the loss went up\n", ["training loss", "no column with numbers"]),
+        ("Dear diary\ntoday the loss went up\n", ["is not a log", "Dear diary", "holds a number"]),
         ("Step,a - loss,b - loss\n0,1,2\n", ["2 runs (a, b)", "single run"]),
+        ([{"step": None, "loss": 1}, {"step": 0}], ["training loss", "no column with numbers"]),
+        ("step,loss\n1e30,1\n", ["'step'", "1e+30", "no index"]),
         ("{}", ["JSON but not a log", "nothing in it", "log_history"]),
         ('{"loss": [1, 2', ["not JSON", "line 1", "cut off"]),
         ("[1, 2]", ["JSON but not a log", "a list of 2"]),
@@ -335,6 +343,29 @@ def test_folders_and_names(tmp_path):
         written(tmp_path, f"{name}.csv", "loss\n1\n")
     with pytest.raises(UserFileError, match=r"holds 2 logs.*Name one of them: a\.csv, b\.csv"):
         read_log(tmp_path)
+
+
+PIECES = st.text("stepl,os \n\t;0123.-einf\"'[]{}:é\0", max_size=60)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["NaN", "inf", "1e400", "x", ""]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["step", "loss", "epoch", "lr", "_timestamp", "log_history", "columns", "data"]), inner)
+    ),
+    max_leaves=20,
+)
+
+
+@given(PIECES.map(lambda text: "step,loss" + text) | PIECES | VALUES.map(json.dumps))
+def test_any_text_is_a_log_or_said_to_be_none(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "any"
+    path.write_bytes(text.encode())
+    try:
+        trace = read_log(path)
+    except UserFileError:
+        return
+    assert len(trace)
+    assert (np.diff(trace["step"]) > 0).all()
 
 
 def test_columns_that_are_not_there(tmp_path):

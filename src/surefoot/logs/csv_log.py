@@ -44,6 +44,8 @@ def table(path: Path) -> pd.DataFrame:
     if not len(frame):
         raise UserFileError(f"{path} has column names ({names.listed(heads)}) but no rows: nothing was recorded yet.")
     frame.columns = pd.Index(heads)
+    if separator == ";":  # where it separates, the comma is the decimal mark
+        frame = frame.replace(",", ".", regex=True)
     return _of_one_run(frame.loc[:, ~frame.columns.duplicated()], path)
 
 

@@ -71,8 +71,9 @@ def _records(found: Any) -> list[dict[str, Any]] | None:
         return None
     if "log_history" in found:
         return _records(found["log_history"])
-    if isinstance(found.get("columns"), list) and isinstance(found.get("data"), list):
-        return [dict(zip(found["columns"], row, strict=False)) for row in found["data"]]
+    heads, rows = found.get("columns"), found.get("data")
+    if isinstance(heads, list) and isinstance(rows, list) and all(isinstance(row, list) for row in rows):
+        return [dict(zip(map(str, heads), row, strict=False)) for row in rows]
     return _of_columns({name: column for name, column in found.items() if isinstance(column, dict | list)})
 
 

@@ -31,6 +31,8 @@ def by_step(table: pd.DataFrame, columns: Mapping[str, str] | None, where: objec
     """
     series = {str(name): numbers(table[name]) for name in table.columns}
     series = {name: found for name, found in series.items() if len(found)}
+    if not series:
+        raise UserFileError(f"{where} is not a log: none of its columns ({names.listed(map(str, table.columns))}) holds a number.")
     name = names.chosen(series, columns, where).get("step")
     if name is None:
         return series
@@ -38,7 +40,8 @@ def by_step(table: pd.DataFrame, columns: Mapping[str, str] | None, where: objec
     epoch = names.chosen(series, _without_step(columns), where).get("epoch")
     if epoch is not None and _begins_anew(steps, series[epoch]):
         return series
-    return {other: _at(steps, found) for other, found in series.items()}
+    placed = {other: _at(steps, found) for other, found in series.items()}
+    return {other: found for other, found in placed.items() if len(found)}
 
 
 def trace_of(points: Points, columns: Mapping[str, str] | None, where: object) -> Trace:
@@ -73,7 +76,7 @@ def numbers(cells: pd.Series[Any]) -> pd.Series[float]:
 
 def _whole(found: pd.Series[float], name: str, where: object) -> pd.Series[float]:
     steps = found[np.isfinite(found)]
-    odd = steps[steps != steps.round()]
+    odd = steps[(steps != steps.round()) | (steps.abs() > 2**53)]  # beyond it float64 skips whole numbers
     if len(odd):
         raise UserFileError(
             f"The column {name!r} of {where} holds {odd.iloc[0]:g}, which is no index of a step. "
