@@ -21,6 +21,7 @@ RANK = {
     "store": 0,
     "problems": 1,
     "descent": 1,
+    "logs": 1,
     "find": 2,
     "curvature": 2,
     "surfaces": 2,
