@@ -91,6 +91,7 @@ def spectrum(
     data: str | int = "train",
     seed: int = 0,
     dtype: torch.dtype | None = torch.float64,
+    tolerance: float = TOLERANCE,
 ) -> Spectrum:
     """The largest and the smallest eigenvalue of the Hessian of the loss with respect to the trainable weights.
 
@@ -107,6 +108,7 @@ def spectrum(
         seed: of the samples, of the iteration's start, and of random numbers that the loss draws: the same ones in every product.
         dtype: the precision to compute in; None for the model's own, where its code makes tensors of a fixed one.
             In float32 the residual ends near 1e-5 of the largest.
+        tolerance: the residual at which the iteration ends, as a share of the largest |eigenvalue|; a hundredth takes a fraction of the products.
 
     Returns:
         The two eigenvalues with their residuals and what they cost.
@@ -125,7 +127,7 @@ def spectrum(
     Source: Lanczos 1950 (the iteration); Pearlmutter 1994, "Fast Exact Multiplication by the Hessian" (the products).
     """
     with _hessian(problem, weights, data, seed, dtype) as products:
-        ends = [_with_residual(products, vector) for vector in _eigenvectors(products, seed, (0, -1))]
+        ends = [_with_residual(products, vector) for vector in _eigenvectors(products, seed, (0, -1), tolerance)]
     (smallest, smallest_residual), (largest, largest_residual) = sorted(ends)
     return Spectrum(largest, smallest, largest_residual, smallest_residual, products.samples, products.spent)
 
@@ -168,6 +170,37 @@ def steepest(
     if len(found) < count:
         raise SettingError(f"The Hessian shows {len(found)} direction of a curvature of its own here, {count} were asked for.")
     return torch.from_numpy(np.stack(found))
+
+
+def flattest(
+    problem: Problem,
+    weights: Mapping[str, Tensor] | Tensor | None = None,
+    *,
+    data: str | int = "train",
+    seed: int = 0,
+    dtype: torch.dtype | None = torch.float64,
+    tolerance: float = TOLERANCE,
+) -> Tensor:
+    """The direction in which the loss curves upwards least, or downwards most: the eigenvector of the Hessian's smallest eigenvalue.
+
+    Args:
+        problem: as for `spectrum`.
+        weights: as for `spectrum`.
+        data: as for `spectrum`.
+        seed: as for `spectrum`.
+        dtype: as for `spectrum`.
+        tolerance: as for `spectrum`.
+
+    Returns:
+        (weights,) float64 on the CPU, of length 1.
+
+    Example:
+        >>> from surefoot import problems
+        >>> flattest(problems.load("saddle"), torch.zeros(2)).abs().round(decimals=6).tolist()
+        [0.0, 1.0]
+    """
+    with _hessian(problem, weights, data, seed, dtype) as products:
+        return torch.from_numpy(_eigenvectors(products, seed, (0,), tolerance)[0])
 
 
 @contextlib.contextmanager
@@ -266,7 +299,7 @@ def _flat(parts: Sequence[Tensor]) -> Vector:
 # ---- its eigenvalues, each with its residual
 
 
-def _eigenvectors(products: _Products, seed: int, wanted: tuple[int, ...]) -> list[Vector]:
+def _eigenvectors(products: _Products, seed: int, wanted: tuple[int, ...], tolerance: float = TOLERANCE) -> list[Vector]:
     """The eigenvectors that Lanczos iteration finds, at these places among the eigenvalues in rising order, as far as there are so many.
 
     Every vector is kept and every new one made orthogonal to all: without that, converged eigenvalues come back as copies.
@@ -287,7 +320,7 @@ def _eigenvectors(products: _Products, seed: int, wanted: tuple[int, ...]) -> li
         beside[index] = beside_last = np.linalg.norm(new)
         values, vectors = eigh_tridiagonal(diagonal[: index + 1], beside[:index])
         scale = np.abs(values).max()
-        if beside_last <= NOTHING * scale or (beside_last * np.abs(vectors[-1, _there(wanted, index)]) <= TOLERANCE * scale).all():
+        if beside_last <= NOTHING * scale or (beside_last * np.abs(vectors[-1, _there(wanted, index)]) <= tolerance * scale).all():
             break
     found = [basis[: index + 1].T @ vectors[:, place] for place in _there(wanted, index)]
     return [vector / np.linalg.norm(vector) for vector in found]

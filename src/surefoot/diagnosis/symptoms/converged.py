@@ -1,0 +1,38 @@
+"""Arrived.  nothing moves the loss any more and no lower place is known -> finding."""
+
+from __future__ import annotations
+
+import math
+
+from surefoot.diagnosis.diagnosis import Evidence, number
+from surefoot.diagnosis.examine import STILL
+from surefoot.diagnosis.finding import Finding, Seen
+
+RECENT = 0.01  # on a trace: share of the fall in the last fifth of the way
+RECENT_FULL = 2e-4  # the same where every step sees all data
+DIED = 0.05  # on a trace: the gradient over its highest level
+SOURCE = "fork: the same steps at a tenth, one and three times the rate"
+
+PICTURE = "The bottom of the valley is reached: whichever way the foot moves, it goes up. More steps change nothing any more."
+FORMULA = "No fork moves the loss by more than a ten-thousandth of what was gained, no eigenvalue is negative, and no lower end was found."
+
+
+def converged(seen: Seen) -> Finding | None:
+    """Still, at the bottom of what is known."""
+    read, found = seen.reading, seen.examination
+    if found is not None and found.forks is not None:
+        if not found.still:
+            return None
+        evidence = [Evidence("the most that any fork lowers the loss", found.moved, STILL * found.scale, SOURCE)]
+        if math.isfinite(found.smallest):
+            evidence.append(Evidence("smallest eigenvalue of the Hessian", found.smallest, 0.0, "Lanczos iteration"))
+        told = f"The loss has come to rest at {number(found.loss)}; neither smaller nor larger steps would lower it."
+        return Finding("converged", told, tuple(evidence), None, 0.9, PICTURE, FORMULA)
+    if read.unfit or not read.end < read.start or not read.recent < (RECENT_FULL if read.full else RECENT) or not read.gradient < DIED:
+        return None
+    told = f"The loss has come to rest at {number(read.end)} and the gradient has died down; that it is the lowest place a trace cannot tell."
+    evidence = [
+        Evidence("share of the fall in the last fifth of the way", read.recent, RECENT, "calibrated on benchmarks/verdicts (calibration runs)"),
+        Evidence("gradient's norm over its highest level", read.gradient, DIED, "calibrated on benchmarks/verdicts (calibration runs)"),
+    ]
+    return Finding("converged", told, tuple(evidence), None, 0.7, PICTURE, FORMULA)
