@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 HALF = (torch.float16, torch.bfloat16)
+FEW = 2**24  # numbers whose squares may be added up in float32
+TINY = 1e-24  # a sum of squares below it may have lost some to underflow
 
 
 class Copied:
@@ -22,7 +25,7 @@ class Copied:
     """
 
     def __init__(self, like: Sequence[Tensor]) -> None:
-        self._kinds = _kinds(like)
+        self._kinds, self._of = _kinds(like), list(map(id, like))
         groups: dict[tuple[torch.device, torch.dtype], list[int]] = {}
         for index, tensor in enumerate(like):
             groups.setdefault((tensor.device, torch.float32 if tensor.dtype in HALF else tensor.dtype), []).append(index)
@@ -34,6 +37,10 @@ class Copied:
             for index, part in zip(members, self.pieces[-1].split(sizes), strict=True):
                 placed[index] = part.view(like[index].shape)
         self.views = [placed[index] for index in range(len(like))]
+
+    def is_of(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether these are the tensors that room was made for: quick, but blind to one whose data were exchanged."""
+        return self._of == list(map(id, tensors))
 
     def fits(self, tensors: Sequence[Tensor]) -> bool:
         """Whether these tensors are as many, as large, of the same kind and on the same device."""
@@ -57,15 +64,21 @@ class Copied:
 
     def norm(self) -> Any:
         """l2 norm of all together; a number, or where it would take a wait for the device, a tensor there."""
-        norms = [torch.linalg.vector_norm(piece) for piece in self.pieces]
-        if len(norms) > 1:
-            return float(torch.linalg.vector_norm(torch.stack([norm.double().cpu() for norm in norms])))
-        return norms[0].item() if norms[0].is_cpu else norms[0]
+        norms = [_norm(piece) for piece in self.pieces]
+        return norms[0] if len(norms) == 1 else math.hypot(*map(float, norms))
 
     def norms(self) -> Tensor:
         """l2 norm of each, of shape (tensors,), on the device of the first."""
         norms = torch._foreach_norm(self.views)
         return torch.stack([norm.to(norms[0]) for norm in norms])
+
+
+def _norm(piece: Tensor) -> Any:
+    if not piece.is_cpu:
+        return torch.linalg.vector_norm(piece)
+    if piece.numel() <= FEW and piece.dtype == torch.float32 and TINY < (square := torch.dot(piece, piece).item()) < math.inf:
+        return math.sqrt(square)
+    return torch.linalg.vector_norm(piece, dtype=torch.promote_types(piece.dtype, torch.float64)).item()
 
 
 def _kinds(tensors: Sequence[Tensor]) -> list[Any]:

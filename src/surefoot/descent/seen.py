@@ -75,8 +75,16 @@ class Seen:
         note: that error in a sentence, or what could not be measured and why; None where there was neither.
     """
 
+    watching: bool
+    note: str | None
+    _told: list[Any]
+    _evaluations: list[Evaluation]
+    _gradient: Any
+    _slopes: list[Tensor]
+    _taken: Evaluation | None
+
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, asked: Asked) -> None:
-        self.watching, self.note = True, None  # type: bool, str | None
+        self.watching, self.note = True, None
         self._model, self._optimizer, self._asked = model, optimizer, asked
         self._alpha, self._line = asked.alpha is not None, asked.every is not None
         named = dict(model.named_parameters())
@@ -129,7 +137,7 @@ class Seen:
         if not callable(loss):
             self._tell(loss)
             return loss
-        self._taken: Evaluation | None = None
+        self._taken = None
         if self._alpha and self._for_alpha:
             self._take_state(loss, arguments)
         value = loss(*arguments)  # the user's own: its errors are the user's to see
@@ -180,9 +188,9 @@ class Seen:
                 self._gradient = float(self._gradient) / float(self._asked.scaler.get_scale())
 
     def _measure_gradient(self) -> None:
-        moving = self._moving()
+        moving = self._now = self._moving()
         gradients = [p.grad for p in moving]
-        if not any(gradient is not None for gradient in gradients):
+        if all(gradient is None for gradient in gradients):
             return
         room = self._room(moving) if self._open is None else Copied(moving)  # within the step, the weights are in the room
         room.take(gradients)
@@ -199,10 +207,11 @@ class Seen:
         """Begins the next step."""
         self._for_ratios, self._for_alpha = self._due(self._asked.ratios), self._due(self._asked.alpha)
         self._measures = self._for_ratios or self._for_alpha or self._due(self._asked.norms)
-        self._told: list[Any] = []
-        self._evaluations: list[Evaluation] = []
-        self._gradient: Any = None
-        self._slopes: list[Tensor] = []  # the gradient itself, before clipping, where alpha is due
+        self._now: list[Tensor] = []  # what is trained at this step
+        self._told = []
+        self._evaluations = []
+        self._gradient = None
+        self._slopes = []  # the gradient itself, before clipping, where alpha is due
         self._lengths: Tensor | None = None  # of the weights, where ratios are due
         self._void = False  # the gradient holds an infinity: the scaler will skip this step
         self._evaluating = False  # within a step that was given a closure
@@ -218,8 +227,8 @@ class Seen:
         elif self._gradient is None and measures:  # no backward pass made it: as the optimizer is given it
             self._measure_gradient()
         if measures:
-            moving = self._moving()
-            room = self._room(moving)
+            moving = self._now = self._now or self._moving()
+            room = self._room(moving) if self._gradient is None else self._copy
             room.take(moving)
             length = room.norm()
             if self._for_ratios:
@@ -237,7 +246,7 @@ class Seen:
     def _add(self, lr: float, length: Any) -> None:
         step, change, probes = len(self._rows), NAN, {}
         if self._measures:
-            moving: list[Tensor] = [p for p in self._everything if p.requires_grad]
+            moving = self._now
             self._copy.subtract(moving)
             change = self._copy.norm()
             if self._lengths is not None:
@@ -285,11 +294,11 @@ class Seen:
         if len(moving) != len(self._hooked):  # at first, and where some were frozen or freed on the way
             for p in moving:
                 if id(p) not in self._hooked:
-                    self._hooked[id(p)] = p.register_post_accumulate_grad_hook(self._accumulated)  # type: ignore[attr-defined]
+                    self._hooked[id(p)] = p.register_post_accumulate_grad_hook(self._accumulated)  # type: ignore[no-untyped-call]
         return moving
 
     def _room(self, moving: list[Tensor]) -> Copied:
-        if not self._copy.fits(moving):
+        if not self._copy.is_of(moving) or (len(self._rows) % UNREAD == 0 and not self._copy.fits(moving)):
             self._copy = Copied(moving)
         return self._copy
 
@@ -333,6 +342,6 @@ def line(row: Row, said: str | None = None) -> str:
 
 def _kept(loss: Any) -> Any:
     """The loss as a number, or where it would take a wait for the device, as a copy there (a compiled model may write into its own)."""
-    if isinstance(loss, Tensor) and loss.device.type != "cpu":
-        return loss.detach().clone().reshape(())
-    return float(loss)
+    if not isinstance(loss, Tensor):
+        return float(loss)
+    return loss.item() if loss.is_cpu else loss.detach().clone().reshape(())

@@ -69,7 +69,7 @@ def watch(
         ...         norm = nn.utils.clip_grad_norm_(model.parameters(), 1e9)
         ...         optimizer.step()
         >>> trace = seen.trace  # the loss is w^2, of curvature 2: alpha + 1 = lr * curvature, and each update is -1.5 w
-        >>> [round(alpha, 5) for alpha in trace["alpha"]], bool(trace["grad_norm"][-1] == norm), round(seen.ratios["weight"], 5)
+        >>> trace["alpha"].round(5).tolist(), bool(trace["grad_norm"][-1] == norm), round(seen.ratios["weight"], 5)
         ([0.5, 0.5, 0.5], True, 1.5)
     """
     steps = {"norms": norms, "ratios": ratios, "alpha": alpha, "every": every, "steps_per_epoch": steps_per_epoch}
