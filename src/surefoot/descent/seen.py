@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.descent.again import Evaluation, alpha, slope
-from surefoot.descent.copied import Copied
+from surefoot.descent.copied import Copied, norm
 from surefoot.trace import Row, Trace
 
 NAN = float("nan")
@@ -52,7 +52,7 @@ def _harmless(
             if not self.watching:
                 return
             gradients = torch.is_grad_enabled()
-            torch._C._set_grad_enabled(False)  # type: ignore[attr-defined]  # a third of what torch.no_grad() costs in cold caches
+            torch._C._set_grad_enabled(False)  # a third of what torch.no_grad() costs in cold caches
             try:
                 method(self, *args, **kwargs)
             except Exception as error:
@@ -60,7 +60,7 @@ def _harmless(
                 setattr(self, part, False)
                 self.note = f"{name} ended at step {len(self)}: {type(error).__name__}: {' '.join(str(error).split())}"
             finally:
-                torch._C._set_grad_enabled(gradients)  # type: ignore[attr-defined]
+                torch._C._set_grad_enabled(gradients)
 
         return guarded
 
@@ -77,6 +77,9 @@ class Seen:
 
     watching: bool
     note: str | None
+    _now: list[Tensor]
+    _void: bool
+    _evaluating: bool
     _told: list[Any]
     _evaluations: list[Evaluation]
     _gradient: Any
@@ -188,15 +191,15 @@ class Seen:
                 self._gradient = float(self._gradient) / float(self._asked.scaler.get_scale())
 
     def _measure_gradient(self) -> None:
-        moving = self._now = self._moving()
+        moving = self._moving()
         gradients = [p.grad for p in moving]
-        if all(gradient is None for gradient in gradients):
-            return
-        room = self._room(moving) if self._open is None else Copied(moving)  # within the step, the weights are in the room
-        room.take(gradients)
-        self._gradient = room.norm()
-        if self._alpha and self._for_alpha:
-            self._slopes = [piece.clone() for piece in room.pieces]
+        there = [gradient for gradient in gradients if gradient is not None]
+        if there:
+            self._gradient = norm(there)
+            if self._alpha and self._for_alpha:
+                copy = Copied(moving)
+                copy.take(gradients)
+                self._slopes = copy.pieces
 
     # ---- the step
 
@@ -207,7 +210,7 @@ class Seen:
         """Begins the next step."""
         self._for_ratios, self._for_alpha = self._due(self._asked.ratios), self._due(self._asked.alpha)
         self._measures = self._for_ratios or self._for_alpha or self._due(self._asked.norms)
-        self._now: list[Tensor] = []  # what is trained at this step
+        self._now = []  # what is trained at this step
         self._told = []
         self._evaluations = []
         self._gradient = None
@@ -227,8 +230,8 @@ class Seen:
         elif self._gradient is None and measures:  # no backward pass made it: as the optimizer is given it
             self._measure_gradient()
         if measures:
-            moving = self._now = self._now or self._moving()
-            room = self._room(moving) if self._gradient is None else self._copy
+            moving = self._now = self._moving()
+            room = self._room(moving)
             room.take(moving)
             length = room.norm()
             if self._for_ratios:
