@@ -98,7 +98,7 @@ def _long(tensor: Tensor) -> Tensor:
 def _buffers_kept(model: nn.Module) -> Iterator[None]:
     """Whatever happens inside, the buffers are afterwards what they were: the same tensors, of the same values."""
     kept = [
-        (module, name, buffer, buffer.clone(), buffer._version)
+        (module, name, buffer, buffer.clone())
         for module in model.modules()
         for name, buffer in module._buffers.items()
         if buffer is not None
@@ -107,7 +107,7 @@ def _buffers_kept(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         with torch.no_grad():
-            for module, name, buffer, values, version in kept:
+            for module, name, buffer, values in kept:
                 module._buffers[name] = buffer
-                if buffer._version != version:  # a copy onto what did not change would spoil a graph that holds it
+                if not torch.equal(buffer, values):  # a copy onto what did not change would spoil a graph that holds it
                     buffer.copy_(values)
