@@ -21,6 +21,7 @@ class Network(nn.Module):
         self.output = nn.Linear(64, 3)
 
     def forward(self, points: Tensor) -> Tensor:
+        """(samples, 2) -> (samples, 3)."""
         return self.output(self.dropout(torch.relu(self.hidden(points))))
 
 

@@ -47,7 +47,7 @@ def by_hand(model, made, micro, factors):
         torch.set_rng_state(state)
         (loss_of(twin, batch) * factor).backward()
     torch.set_rng_state(kept)
-    sizes = [(float((p - b).norm()), float(b.norm())) for p, b in zip(model.parameters(), before, strict=True)]
+    sizes = [((p - b).norm().item(), b.norm().item()) for p, b in zip(model.parameters(), before, strict=True)]
     return -(flat(p.grad for p in twin.parameters()) @ step) / (first @ step), [d / w for d, w in sizes if w]
 
 
