@@ -332,7 +332,7 @@ def test_an_error_of_the_watching_ends_the_watching_alone():
 def test_what_is_not_told_is_nan_and_every_third_step_is_measured():
     model = net()
     made = OPTIMIZERS["adam"](model)
-    with watch(model, made, every=3) as seen:
+    with watch(model, made, norms=3, ratios=None) as seen:
         for step, batch in enumerate(batches(7)):
             made.zero_grad()
             loss_of(model, batch).backward()
@@ -385,8 +385,8 @@ def test_misuse_is_refused_on_entry():
         ((made, model), {}, "first argument"),
         ((model, model), {}, "second argument"),
         ((other, made), {}, "holds no trainable parameter"),
-        ((model, made), {"every": 0}, "every"),
-        ((model, made), {"every": None}, "every"),
+        ((model, made), {"norms": 0}, "norms"),
+        ((model, made), {"norms": None}, "norms"),
         ((model, made), {"steps_per_epoch": 1.5}, "steps_per_epoch"),
         ((model, made), {"scaler": 1024.0}, "GradScaler"),
     ):
