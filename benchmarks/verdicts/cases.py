@@ -23,6 +23,23 @@ SPLITS = ("calibration", "held-out")
 STEP = math.sqrt(10)  # between two rates of a ladder
 
 
+# The lowest loss of a problem, where it is known.
+LOWEST = {"rotated bowl": 0.5, "canyon": -3.0} | dict.fromkeys(
+    (
+        "bowl of 10",
+        "steep bowl of 20",
+        "noisy bowl",
+        "shaken bowl",
+        "rosenbrock",
+        "himmelblau",
+        "beale",
+        "separable",
+        "wide separable",
+    ),
+    0.0,
+)
+
+
 @dataclass(frozen=True)
 class Case:
     """One descent whose state at its end is known.
@@ -105,7 +122,7 @@ def calibration_ladders() -> Iterator[Case]:
     yield from at("rosenbrock", functools.partial(problems.load, "rosenbrock"), 1e-3, (-5, -3, -1, 0, 1), steps=1000)
     yield from at("rosenbrock", functools.partial(problems.load, "rosenbrock"), 0.03, (-5, -3, -1, 0, 1), "adam", 1000)
     yield from at("valley", functools.partial(problems.load, "valley"), 0.01, (-4, -2, 0, 1, 2), steps=100)
-    yield from at("separable", functools.partial(samples.separable, seed=2), 10.0, (-7, -5, -2, -1, 0, 1), steps=200)
+    yield from at("separable", functools.partial(samples.separable, seed=2), 1000.0, (-9, -7, -2, -1, 0, 1), steps=200)
     yield from at("breast-cancer", functools.partial(problems.load, "breast-cancer"), 0.3, (-6, -4, -1, 0, 1), steps=300)
     yield from at(
         "breast-cancer", functools.partial(problems.load, "breast-cancer"), 0.03, (-5, -1, 0), "adamw", 300, schedule="cosine"
@@ -171,7 +188,7 @@ def candidates() -> list[Case]:
     """Every case, those without a label too."""
     import planted
 
-    return [*planted.calibration(), *planted.held_out(), *calibration_ladders(), *held_out_ladders()]
+    return [*planted.calibration(), *planted.held_out(), *calibration_ladders(), *held_out_ladders(), *near_the_edge()]
 
 
 def labelled() -> list[Case]:
@@ -185,6 +202,21 @@ def labelled() -> list[Case]:
 
 def named(name: str) -> Case:
     return next(case for case in labelled() if case.name == name)
+
+
+def fine(split: str, problem: str, build: Callable[[], Problem], rates: Sequence[float], steps: int) -> Iterator[Case]:
+    """Full-batch gradient descent at rates near where the curvature settles at 2 / rate."""
+    for lr in rates:
+        settings = {"lr": lr, "optimizer": "sgd", "steps": steps}
+        yield Case(f"{problem} full batch {steps} at {lr:g}", problem, split, "", build, settings, "reruns", rates[0])
+
+
+def near_the_edge() -> Iterator[Case]:
+    squeeze = functools.partial(samples.squeeze, batch_size="full", seed=2)
+    yield from fine("calibration", "squeeze", squeeze, (1.0, 1.3, 1.7), 600)
+    yield from fine("calibration", "prototypes", samples.prototypes, (0.5, 1.0, 1.5, 2.0), 300)
+    yield from fine("held-out", "squared digits", samples.squared_digits, (0.7, 1.0, 1.4, 2.0), 400)
+    yield from fine("held-out", "waves", functools.partial(samples.waves, seed=2), (0.16, 0.2, 0.25, 0.3), 600)
 
 
 def parameters(model: nn.Module) -> list[nn.Parameter]:

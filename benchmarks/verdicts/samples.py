@@ -131,6 +131,23 @@ def digits(kind: str, learn: int = 1000, batch_size: int | str = 64, **options: 
     return cut(problems.load(f"digits-{kind}", **options), learn, 200, batch_size=batch_size)
 
 
+def squared_digits(learn: int = 100, width: int = 32) -> Problem:
+    """A hundred digits, their classes as vectors of 0 and 1, the squared error: its curvature rises until it meets 2 / rate."""
+    problem = digits("mlp", learn=learn, batch_size="full")
+    x, y = problem.data
+    return Problem(
+        dense(64, width, width, 10), (x, nn.functional.one_hot(y, 10).float()), loss=mse, batch_size="full", name="squared digits"
+    )
+
+
+def prototypes(samples: int = 120, classes: int = 6, inputs: int = 20, seed: int = 3) -> Problem:
+    """Clouds told apart with the squared error."""
+    y = torch.arange(samples) % classes
+    x = normal(classes, inputs, seed=seed)[y] + 0.8 * normal(samples, inputs, seed=seed + 1)
+    model = dense(inputs, 32, 32, classes, seed=seed)
+    return Problem(model, (x, nn.functional.one_hot(y, classes).float()), loss=mse, batch_size="full", name="prototypes")
+
+
 def text() -> Problem:
     return cut(problems.load("text", context=16, width=16, layers=1), 2000, 200, batch_size=16)
 
