@@ -72,6 +72,21 @@ def quartic_wall(x: Tensor) -> Tensor:
     return ((x**2 - 1) ** 2).sum() / 4
 
 
+# ---- catapults: at a rate between 2 and 4 over the first curvature the loss rises at first, until the weights lie where it is flatter
+
+
+def scalar_product(x: Tensor) -> Tensor:
+    """``(u . v)^2 / (2 n)`` for the two halves u and v of x (Lewkowycz et al. 2020, section 2, with a label of 0)."""
+    n = len(x) // 2
+    return (x[:n] * x[n:]).sum() ** 2 / (2 * n)
+
+
+def labelled_product(x: Tensor) -> Tensor:
+    """``(u . v / sqrt(n) - 1)^2 / 2``: the same with a label of 1."""
+    n = len(x) // 2
+    return ((x[:n] * x[n:]).sum() / math.sqrt(n) - 1) ** 2 / 2
+
+
 # ---- several minima
 
 

@@ -138,7 +138,7 @@ def _spikes_here(on: str) -> Iterator[Case]:
     for size, lr in ((40.0, 0.01), (100.0, 0.005)):
         yield poison(on, "wild regression", regression, bind(samples.wild_targets, size=size), lr, 1000)
     digits = bind(samples.digits, "mlp", width=32, batch_size=16)
-    yield poison(on, "digits-mlp", digits, bind(samples.poisoned, scale=10.0, wrong=True), 0.1, 900)
+    yield poison(on, "digits-mlp", digits, bind(samples.poisoned, scale=10.0), 0.1, 900)
 
 
 def _bugs_here(on: str) -> Iterator[Case]:
@@ -186,6 +186,9 @@ def _converged_here(on: str) -> Iterator[Case]:
     yield from stuck(on, "converged", "tilted double well", planes.tilted, (-0.3,), "in the deeper well", plain(0.05, 200))
     yield from stuck(on, "converged", "styblinski-tang", planes.styblinski_tang, (-1.0, -3.5), "in the deepest well",
                      plain(0.02, 100), plain(0.01, 300, "momentum"))  # fmt: skip
+    start = (1.5, -1.0, 0.7, 2.0, 0.3, 0.5, 1.0, 0.2)  # curvature 2.37
+    yield from stuck(on, "converged", "catapult", planes.scalar_product, start, "2.8 and 3.6 over the first curvature: a catapult, then 0",
+                     plain(1.183, 150), plain(1.521, 100))  # fmt: skip
     exact = bind(samples.regression, inputs=6, samples=200, noise=0.0, batch_size=10, seed=21)
     yield case(on, "converged", "exact regression", exact, "no noise in the targets", **plain(0.1, 1500))
 
@@ -302,5 +305,8 @@ def _converged_there(on: str) -> Iterator[Case]:
     )
     yield from stuck(on, "converged", "six-hump camel", planes.six_hump_camel, (0.3, -0.9), "a global minimum", plain(0.05, 300))
     yield case(on, "converged", "himmelblau", bind(problems.load, "himmelblau"), "one of four equal minima", **plain(0.01, 500))
+    start = (*(2.0,) * 8, *(-0.5 + 1.5 * index / 7 for index in range(8)))  # curvature 4.34
+    yield from stuck(on, "converged", "catapult of 16", planes.labelled_product, start, "2.2 and 2.8 over the first curvature: a catapult, then 0",
+                     plain(0.5067, 150), plain(0.6448, 120))  # fmt: skip
     exact = bind(samples.regression, inputs=10, samples=300, noise=0.0, batch_size=20, seed=41)
     yield case(on, "converged", "exact regression of 10", exact, "no noise in the targets", **plain(0.1, 2000))

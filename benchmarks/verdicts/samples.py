@@ -186,18 +186,12 @@ def wide_regression(inputs: int = 40, learn: int = 44, noise: float = 1.0, seed:
     )
 
 
-def poisoned(problem: Problem, scale: float, count: int = 1, seed: int = 0, wrong: bool = False) -> Problem:
-    """A few samples whose inputs are ``scale`` times too large: what is right for the others stays right for a linear model."""
+def poisoned(problem: Problem, scale: float, count: int = 1, seed: int = 0) -> Problem:
+    """A few samples of the wrong class, whose inputs are ``scale`` times too large."""
     x, y = (part.clone() for part in problem.data)
     picked = torch.randperm(len(x), generator=generator(seed))[:count]
-    if y.dtype == torch.float32 and isinstance(problem.model, nn.Linear):
-        with torch.no_grad():
-            solution = torch.linalg.lstsq(torch.cat([x, torch.ones(len(x), 1)], 1), y).solution
-        x[picked] *= scale
-        y[picked] = torch.cat([x[picked], torch.ones(count, 1)], 1) @ solution
-    else:
-        x[picked] *= scale
-        y[picked] = (y[picked] + int(wrong)) % int(y.max() + 1)
+    x[picked] *= scale
+    y[picked] = (y[picked] + 1) % int(y.max() + 1)
     return problem.with_(data=(x, y), recipe=None)
 
 
