@@ -3,7 +3,8 @@
 For every case: the full training loss at the start, averaged over the last tenth of the run, and after the same descent at fourteen other
 rates half a decade apart; then the run is gone on with at lr / 10, lr and 3 lr, for half its length ("near") and for 1,000 steps more
 ("far"), on the same kind of batches; for full-batch descents of networks the largest eigenvalue of the Hessian, for functions of up to 20
-numbers all of them.  "Excess" is what lies above the lowest loss that any of these reached or that is known, "gap" the excess of the start.  The labels:
+numbers all of them.  "Excess" is what lies above the lowest loss that is known or that any of these reached, "gap" the excess of the start.
+The labels:
 
 - overflow: not finite.  diverging: above the start by nine gaps or more; above it by less than that: left out.
 - overfitting: the validation loss (mean of three measurements) ended 15 % or more above its lowest, while the batches' losses fell by 40 % or
