@@ -189,6 +189,14 @@ def test_a_fork_goes_on_as_the_run_would_and_leaves_it_as_it_is():
     assert len(forked.runs[0].trace) == 30
 
 
+@pytest.mark.parametrize("optimizer", ELEMENTWISE)
+def test_weights_that_are_single_numbers_keep_their_history(optimizer):
+    """`line` has two parameters without a dimension: the shape of their momentum is that of a count."""
+    line = problems.load("line")
+    run = descend(line, lr=1e-3, optimizer=optimizer, steps=20)
+    same(line, start=run, steps=20, optimizer=optimizer)
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "rprop", groups])
 def test_a_member_can_be_gone_on_from(optimizer, tmp_path):
     problem = plain()

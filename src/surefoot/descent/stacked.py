@@ -35,6 +35,8 @@ FUSED = {
     torch.optim.Adagrad,
 }  # have an implementation in one pass, on CPUs too
 
+COUNTS = {"step", "mu_product"}  # what these remember once for all weights of a tensor
+
 
 class Unbatchable(Exception):
     """These copies cannot be walked in one pass; the message says why, and they are walked one after the other."""
@@ -181,7 +183,8 @@ class Together:
 
     def _joined(self, key: str, members: list[Slot], known: list[Any]) -> Any:
         first = known[0][key]
-        if not isinstance(first, Tensor) or first.ndim == 0 or first.shape != members[0].shape:
+        # a weight may itself be a single number, so that its shape does not tell its history from a count
+        if not isinstance(first, Tensor) or key in COUNTS or first.shape != members[0].shape:
             return deepcopy(first)
         start, end = self.weights.spans()[members[0].group]
         rows = self.weights.rows.new_zeros(len(self.weights.rows), end - start, requires_grad=False)
