@@ -1,7 +1,8 @@
 """What `train` survives, and what it costs to trust it.  forced and found rates -> how the trainings end -> docs/benchmarks.md.
 
-python benchmarks/train.py [--all]: (a) trainings forced to begin at 100 times the stable rate, against the best of eight constant rates; (b) trainings
-at the rate that `find_lr` chose, against the plain descent at that constant rate, on the held-out cases of benchmarks/regret (twelve quick ones, or all).
+python benchmarks/train.py [--all]: (a) trainings forced to begin at 100 times the stable rate, against the best of eight constant rates;
+(b) trainings under a constant schedule, against the plain descent at the rate that `find_lr` chose, on the held-out cases of
+benchmarks/regret: the quick ones, or all. Both see the same batches, and are one and the same until `train` does something of its own.
 """
 
 from __future__ import annotations
@@ -9,9 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import os
-import statistics
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,6 +39,14 @@ RATES = 8  # of the grid of constant rates, a factor of 3 apart, from the stable
 BISECTIONS = 5  # of the factor of 10 between the last rate that held and the first that did not: to a factor of 1.07
 MOST = 1500  # samples that a training loss is measured on
 FLOOR = 1e-6  # of the loss at the start: below it float32 and luck decide
+SEEDS = (0, 1, 2)
+SCHEDULES = ("constant", "cosine")
+QUICK = (
+    "wine momentum constant 300", "checkerboard momentum constant 1000", "counts rmsprop constant 300", "deep linear sgd constant 300",
+    "noisy labels momentum constant 400", "swiss roll adamw constant 400", "finetuned roll momentum constant 300",
+    "badly scaled classes sgd constant 400", "few samples rmsprop constant 300", "signs adamw constant 500",
+    "huge inputs sgd constant 400", "finetuned circles adamw constant 400",
+)  # fmt: skip
 Lines = Iterator[str]
 
 
@@ -90,8 +97,7 @@ def end_of(problem: sf.Problem, run: sf.Run) -> float:
     """The full training loss at the end of a run, infinite where it diverged."""
     if run.ended == "diverged":
         return math.inf
-    loss = training_loss(problem, run.weights)
-    return loss
+    return training_loss(problem, run.weights)
 
 
 def constant(problem: sf.Problem, optimizer: str, lr: float, steps: int) -> float:
@@ -113,9 +119,10 @@ def stable_rate(at: Callable[[float], float], start: float) -> float:
 
 
 def forced() -> Lines:
-    yield "| problem | optimizer | stable rate | best constant rate: loss | train from 100 x stable: loss | ratio | tries | rate at the end | extra gradients |"
-    yield "|---|---|---|---|---|---|---|---|---|"
-    held = count = 0
+    each = "".join(f" {schedule}: rate at the end, loss | ratio | tries | extra trainings |" for schedule in SCHEDULES)
+    yield f"| problem | optimizer | stable rate | best constant rate: loss |{each}"
+    yield "|---" * 12 + "|"
+    held, count = np.zeros(len(SCHEDULES)), 0
     for name, (build, steps) in PROBLEMS.items():
         problem = build()
         start = training_loss(problem, problem.model.state_dict())
@@ -137,22 +144,77 @@ def forced() -> Lines:
             for index in range(RATES):
                 at(stable / 3**index)
             best = min(known, key=lambda lr: known[lr])
-            run = train(problem, steps=steps, optimizer=optimizer, lr=FORCED * stable, validate_every=steps)
-            loss = end_of(problem, run)
-            ratio = max(loss, FLOOR * start) / max(known[best], FLOOR * start)
-            count, held = count + 1, held + (ratio <= 2)
-            found = run.config["found"]
-            yield (
-                f"| {name} | {optimizer} | {stable:.3g} | {best:.3g}: {known[best]:.3g} | {loss:.3g} | {ratio:.2f} | {int(run.trace['attempt'].max()) + 1} "
-                f"| {run.config['lr']:.3g} | {len(run.trace) - steps + (found['gradients'] if found else 0)} |"
-            )
+            told, good = [], []
+            for schedule in SCHEDULES:
+                run = train(problem, steps=steps, optimizer=optimizer, schedule=schedule, lr=FORCED * stable, validate_every=steps)
+                loss = end_of(problem, run)
+                good.append(max(loss, FLOOR * start) / max(known[best], FLOOR * start))
+                extra = len(run.trace) - steps + (run.config["found"] or {"gradients": 0})["gradients"]
+                told.append(
+                    f"{run.config['lr']:.3g}: {loss:.3g} | {good[-1]:.2f} | {int(run.trace['attempt'].max()) + 1} | {extra / steps:.1f}"
+                )
+            count, held = count + 1, held + (np.array(good) <= 2)
+            yield f"| {name} | {optimizer} | {stable:.3g} | {best:.3g}: {known[best]:.3g} | {' | '.join(told)} |"
     yield ""
-    yield f"{held} of {count} end within twice the loss of the best constant rate (asked: all)."
+    ends = " and ".join(f"{int(number)} of {count} under {schedule!r}" for number, schedule in zip(held, SCHEDULES, strict=True))
+    yield f"Within twice the loss of the best constant rate: {ends} (asked: all)."
+
+
+def never_worse(everything: bool) -> Lines:
+    """Both on three seeds; a difference counts where it is more than the seeds differ."""
+    chosen = [case for case in cases.held_out() if everything or case.name in QUICK]
+    yield "| case | rates found | constant: validation, training loss | train: the same | decays from | worse by, in seed noise: the same |"
+    yield "|---|---|---|---|---|---|"
+    worse = better = 0
+    for case in chosen:
+        problem = case.made
+        ends: dict[str, list[tuple[float, float]]] = {"constant": [], "train": []}
+        decays: list[str] = []
+        rates: list[float] = []
+        for seed in SEEDS:
+            asked = {"optimizer": case.optimizer, "steps": case.steps, "seed": seed, "validate_every": case.steps}
+            run = train(problem, schedule="constant", **asked)
+            rates.append(run.config["found"]["lr"])
+            plain = sf.descend(problem, lr=rates[-1], **asked)
+            ends["constant"].append(both(problem, plain))
+            ends["train"].append(both(problem, run))
+            decays += [line.split(":")[0].removeprefix("step ") for line in run.config["report"] if "goes down to 0" in line] or [
+                "-"
+            ]
+            if run.trace["attempt"].max():
+                decays[-1] += f" ({int(run.trace['attempt'].max())} mended)"
+        one, other = np.array(ends["constant"]), np.array(ends["train"])
+        noise = np.maximum(one.std(0, ddof=1), 1e-3 * np.abs(one.mean(0)))
+        by = (other.mean(0) - one.mean(0)) / noise
+        worse, better = worse + (by > 1), better + (by < -1)
+        (a, b), (c, d) = one.mean(0), other.mean(0)
+        found = ", ".join(f"{rate:.2g}" for rate in rates)
+        yield f"| {case.name} | {found} | {a:.4g}, {b:.4g} | {c:.4g}, {d:.4g} | {', '.join(decays)} | {by[0]:+.1f}, {by[1]:+.1f} |"
+    yield ""
+    yield (
+        f"Of {len(chosen)} cases, worse by more than the seed noise: {int(worse[0])} (validation loss), {int(worse[1])} (training loss); "
+        f"better by more: {int(better[0])}, {int(better[1])}."
+    )
+
+
+def both(problem: sf.Problem, run: sf.Run) -> tuple[float, float]:
+    """Validation and full training loss at the end."""
+    return float(run.trace["validation_loss"][-1]), end_of(problem, run)
 
 
 def main() -> None:
-    for line in forced():
+    parts = (forced(), never_worse("--all" in sys.argv))
+    said = [line for part in parts for line in shown(part)]
+    before, rest = DOCS.read_text().split("<!-- train -->", 1)
+    _, after = rest.split("<!-- /train -->", 1)
+    DOCS.write_text(before + "<!-- train -->\n" + "\n".join(said) + "\n<!-- /train -->" + after)
+
+
+def shown(part: Lines) -> Lines:
+    for line in part:
         print(line, flush=True)
+        yield line
+    yield ""
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from surefoot.training.trouble import Level
 
 SHARE, FEWEST = 0.25, 80  # of the horizon, and in rows: how long the loss must have stayed where it is
 BLOCKS = 10  # means of consecutive rows, so that what neighbouring rows share does not pass for certainty
-FALLS = -1.0  # standard errors: a slope below that still falls
-LEARNT = 0.5  # share of the loss at the start, or ten of its spreads, that must have been gained: a plateau is no noise
+FALLS = 0.0  # standard errors: a slope below that still falls
+EARLIEST = 0.5  # share of the horizon: before, what looks flat may be a stage on the way
+LEARNT = 0.5  # share of the loss at the start, and at least its spread, that must have been gained: a plateau is no noise
 
 
 def noise_limited(losses: Column, calm: Level, steps: int) -> bool:
@@ -32,18 +33,18 @@ def noise_limited(losses: Column, calm: Level, steps: int) -> bool:
 
     Example:
         >>> noise = np.random.default_rng(0).normal(0, 0.1, 400)
-        >>> noise_limited(1 + noise, Level(9.0, 0.1), 1000)
+        >>> noise_limited(1 + noise, Level(9.0, 0.1), 800)
         True
-        >>> noise_limited(np.linspace(9, 1, 400) + noise, Level(9.0, 0.1), 1000)
+        >>> noise_limited(np.linspace(9, 1, 400) + noise, Level(9.0, 0.1), 800)
         False
     """
     rows = max(FEWEST, round(SHARE * steps))
-    if len(losses) < 1.5 * rows:
+    if len(losses) < max(1.5 * rows, EARLIEST * steps):
         return False
     recent = losses[-rows:]
     gained = calm.middle - float(np.median(recent))
     within = float(np.std(np.diff(recent))) / math.sqrt(2)
-    if gained <= max(10 * calm.spread, LEARNT * abs(calm.middle)) or within == 0:
+    if gained <= max(calm.spread, LEARNT * abs(calm.middle)) or within == 0:
         return False
     return slope(np.array([float(part.mean()) for part in np.array_split(recent, BLOCKS)])) > FALLS
 

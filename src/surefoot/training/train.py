@@ -24,11 +24,11 @@ from surefoot.descent.probe import Probe
 from surefoot.descent.settings import Settings
 from surefoot.descent.stop import StopRule
 from surefoot.descent.walk import Walk
-from surefoot.errors import SettingError
+from surefoot.errors import ProblemError, SettingError
 from surefoot.find.choose import MINIMUM, find_lr
 from surefoot.find.found import Found
 from surefoot.problem import Problem
-from surefoot.run import Path, Run
+from surefoot.run import Ended, Path, Run
 from surefoot.store import Recorder, recording
 from surefoot.trace import Column, Row, Trace
 from surefoot.training import trouble
@@ -111,7 +111,7 @@ def train(
         >>> run.ended, run.trace[-1].loss < 0.01
         ('steps', True)
         >>> print(run.config["report"][0])
-        step 1: the loss rose from 5.5 to 7.837e+09: back to step 0 with 0.0429, which was found, instead of 20
+        step 1: the loss rose from 5.5 to 7.837e+09: back to step 0 with 0.136, which was found, instead of 20
     """
     if not isinstance(problem, Problem):
         raise SettingError(f"The first argument must be a Problem, got a {type(problem).__name__}.")
@@ -160,6 +160,7 @@ class _Training:
 
     def run(self, given: bool) -> Run:
         """Walks until the end is reached or the tries are used up."""
+        self.asked = not given
         if not given:
             self._find()
             self.report.append(f"learning rate {self.settings.lr:.4g}: {_said(self.found)}")
@@ -172,8 +173,11 @@ class _Training:
             if isinstance(seen, Run):
                 return seen
             if self.attempt == TRIES:
-                return self._given_up(walk, seen)
-            start = self._mended(walk, seen)
+                return self._ended_early(walk, "diverged", f"{_told(seen)}: {TRIES} mendings are used up")
+            try:
+                start = self._mended(walk, seen)
+            except KeyboardInterrupt:  # while a rate was looked for
+                return self._ended_early(walk, "interrupted", f"{_told(seen)}: interrupted while a smaller rate was looked for")
 
     # ---- before
 
@@ -227,7 +231,12 @@ class _Training:
         try:
             while walk.ended is None:
                 self._keep(walk)
-                row = walk.advance()
+                try:
+                    row = walk.advance()
+                except ProblemError:
+                    if self.attempt == 0:
+                        raise
+                    return Trouble(walk.step, self.kept[-1].level, math.inf, "diverged")  # the same state gave a finite loss before
                 row = row._replace(seconds=time.perf_counter() - self.began, probes={**row.probes, "attempt": float(self.attempt)})
                 self.rows.append(row)
                 self.way.append(row)
@@ -293,9 +302,14 @@ class _Training:
         """A smaller rate: a found one where nothing was learnt yet and none has been looked for."""
         smaller = self.settings.lr / (self.in_a_row + 1)
         if self.found is None and target.step == 0:
-            self._find()
-            self.settings = replace(self.settings, lr=min(self.settings.lr, smaller))
-            return ", which was found," if self.settings.lr < smaller else ""
+            with contextlib.suppress(ProblemError):  # what cannot even be searched any more is left to smaller rates
+                self._find()
+        if self.found is not None and not self.asked:
+            self.asked = True
+            # whoever gave a high rate wanted one: the highest of those that are as good, and what it may do is watched
+            rate = self.found.high if self.found.confident else self.found.lr
+            self.settings = replace(self.settings, lr=min(rate, smaller))
+            return ", which was found," if rate < smaller else ""
         self.settings = replace(self.settings, lr=smaller)
         return ""
 
@@ -310,15 +324,13 @@ class _Training:
         config = {**walk.config, **self.recorded, "lr": self.settings.lr}
         return Run(Trace.of(self.way), target.state["model"], path, "interrupted", config, target.state)
 
-    def _given_up(self, walk: Walk, seen: Trouble) -> Run:
+    def _ended_early(self, walk: Walk, ended: Ended, why: str) -> Run:
         """The best state there was, as a run."""
         target = best(self.kept)
-        self.report.append(
-            f"{_told(seen)}: {TRIES} mendings are used up; the weights are those of step {target.step}, the best there were"
-        )
+        self.report.append(f"{why}; the weights are those of step {target.step}, the best there were")
         start = self._back(walk, target)
         last = self._prepared(start)
-        last.ended = "diverged"
+        last.ended = ended
         with recording(self.store, last, start) as record:
             pass
         return record.finished(last.run(Trace.of(self.rows)))
