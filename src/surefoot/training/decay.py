@@ -14,7 +14,7 @@ from surefoot.descent.schedule import Schedule
 from surefoot.trace import Column
 from surefoot.training.trouble import Level
 
-SHARE, FEWEST = 0.25, 80  # of the horizon, and in rows: how long the loss must have stayed where it is
+SHARE, FEWEST = 0.4, 40  # of the horizon, and in rows: how long the loss must have stayed where it is
 BLOCKS = 10  # means of consecutive rows, so that what neighbouring rows share does not pass for certainty
 FALLS = 0.0  # standard errors: a slope below that still falls
 EARLIEST = 0.5  # share of the horizon: before, what looks flat may be a stage on the way
@@ -24,7 +24,7 @@ LEARNT = 0.5  # share of the loss at the start, and at least its spread, that mu
 def noise_limited(losses: Column, calm: Level, steps: int) -> bool:
     """Whether the loss has fallen, and does not fall any more.
 
-    The trend is the slope of a straight line through the means of ten blocks of the last quarter, in its own standard errors.
+    The trend is the slope of a straight line through the means of ten blocks of the last 40 % of the horizon, in its own standard errors.
 
     Args:
         losses: of every step so far.
@@ -33,9 +33,9 @@ def noise_limited(losses: Column, calm: Level, steps: int) -> bool:
 
     Example:
         >>> noise = np.random.default_rng(0).normal(0, 0.1, 400)
-        >>> noise_limited(1 + noise, Level(9.0, 0.1), 800)
+        >>> noise_limited(1 + noise, Level(9.0, 0.1), 600)
         True
-        >>> noise_limited(np.linspace(9, 1, 400) + noise, Level(9.0, 0.1), 800)
+        >>> noise_limited(np.linspace(9, 1, 400) + noise, Level(9.0, 0.1), 600)
         False
     """
     rows = max(FEWEST, round(SHARE * steps))

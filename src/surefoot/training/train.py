@@ -72,7 +72,7 @@ def train(
     Trouble is a loss that is not finite, or far above what it was for longer than a bad batch would explain. Then the training goes back to
     the last state before it, with a smaller rate: the schedule goes on where it was. A rate that was given and does harm before anything is
     learnt is replaced by one that is found. At most eight such mendings are made. Under ``schedule="constant"`` the rate falls to zero over
-    the rest of the steps once nothing but the noise of the batches is left.
+    the rest of the steps once nothing but the noise of the batches is left. Ten gradient evaluations more tell the loss at the start.
 
     Args:
         problem: what to descend.
@@ -151,6 +151,7 @@ class _Training:
         self.rows: list[Row] = []  # all of them
         self.way: list[Row] = []  # those that lead to the present state: row k is step k
         self.kept: Kept = ()
+        self.finest: tuple[Checkpoint, list[Row]] | None = None
         self.found: Found | None = None
         self.report: list[str] = []
         self.attempt = self.in_a_row = 0
@@ -212,6 +213,7 @@ class _Training:
             walk.schedule = cosine_from(self.decays_from)
         if not self.kept:
             self.kept = (taken(walk, self.calm.middle),)
+            self._remember_best()
         return walk
 
     def _walked(self, walk: Walk, start: Run | None) -> Run | Trouble:
@@ -254,6 +256,13 @@ class _Training:
     def _keep(self, walk: Walk) -> None:
         if walk.step % self.spacing == 0 and walk.step > self.kept[-1].step:
             self.kept = with_another(self.kept, taken(walk, float(np.median(self._losses(TAIL)))))
+            self._remember_best()
+
+    def _remember_best(self) -> None:
+        """The best state of all tries, with the way to it, also when it is gone back beyond."""
+        finest = best(self.kept)
+        if not self.finest or finest.level < self.finest[0].level:
+            self.finest = (finest, self.way[: finest.step])
 
     def _losses(self, last: int = 0) -> Column:
         return np.array([row.loss for row in self.way[-last:]])
@@ -326,7 +335,8 @@ class _Training:
 
     def _ended_early(self, walk: Walk, ended: Ended, why: str) -> Run:
         """The best state there was, as a run."""
-        target = best(self.kept)
+        assert self.finest
+        target, self.way = self.finest
         self.report.append(f"{why}; the weights are those of step {target.step}, the best there were")
         start = self._back(walk, target)
         last = self._prepared(start)
