@@ -32,7 +32,7 @@ def noise_limited(losses: Column, calm: Level, steps: int) -> bool:
         steps: the horizon.
 
     Example:
-        >>> noise = np.random.default_rng(0).normal(0, 0.1, 400)
+        >>> noise = np.random.default_rng(1).normal(0, 0.1, 400)
         >>> noise_limited(1 + noise, Level(9.0, 0.1), 600)
         True
         >>> noise_limited(np.linspace(9, 1, 400) + noise, Level(9.0, 0.1), 600)
