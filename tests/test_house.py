@@ -10,7 +10,7 @@ import pytest
 import surefoot
 
 SOURCE = Path(surefoot.__file__).parent
-# values <- descent <- questions <- figures <- faces; a module may import its own rank and lower ones.
+# values <- descent <- questions <- training <- figures <- faces; a module may import its own rank and lower ones.
 RANK = {
     "errors": 0,
     "glossary": 0,
@@ -25,8 +25,10 @@ RANK = {
     "find": 2,
     "curvature": 2,
     "surfaces": 2,
-    "figures": 3,
-    "cli": 4,
+    "diagnosis": 3,
+    "training": 4,
+    "figures": 5,
+    "cli": 6,
 }
 LAZY = {"cli", "__init__"}  # may import inside functions: `surefoot --help` must not load torch
 
