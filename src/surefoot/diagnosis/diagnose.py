@@ -50,7 +50,9 @@ def diagnose(run: Run | Trace, problem: Problem | None = None, *, optimizer: str
         ('overflow', 'lr', True)
     """
     if not isinstance(run, Run | Trace):
-        raise SettingError(f"diagnose takes a Run or a Trace, got a {type(run).__name__}. surefoot.read_log reads the logs of other tools.")
+        raise SettingError(
+            f"diagnose takes a Run or a Trace, got a {type(run).__name__}. surefoot.read_log reads the logs of other tools."
+        )
     if problem is not None and not isinstance(problem, Problem):
         raise SettingError(f"The second argument must be the Problem that was descended, got a {type(problem).__name__}.")
     trace, config = (run.trace, dict(run.config)) if isinstance(run, Run) else (run, {})

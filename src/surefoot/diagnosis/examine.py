@@ -38,11 +38,11 @@ ALPHA_STEPS = 8
 BATCHES = 12  # whose gradients tell the noise
 CURVED = 512  # samples that curvature is measured on
 MOST_WEIGHTS = 300_000  # for which curvature is measured
-STILL = 2e-4  # of what was gained (or of a hundredth of the loss, where nothing was): forks that lower the loss by less stand still
+STILL = 1e-3  # of what was gained (or of a hundredth of the loss, where nothing was): forks that lower the loss by less stand still
 COURSE = 48  # points of the run at which the loss over the sample is taken
 LOWER = 1e-3  # of the same: a place lower by less is not lower
-STILL_OF_LOSS = 0.05  # of the loss itself, while it is more than
-NOTHING = 1e-5  # of what was gained
+NOTHING = 1e-5  # of what was gained: so little is nothing, however level the ground
+FAINT = 1e-6  # of the loss: a gradient that promises less over the length of the weights is not held against differences
 LEVEL_GROUND = 0.05  # of the loss: what a gradient that is nearly zero promises over the length of the weights
 ARRIVED, SMALL = 0.05, 2000  # of the loss at the start; weights: beyond both, nobody looks for a lower place
 ROUGH = 1e-2  # of the largest eigenvalue: the residual that is good enough
@@ -137,8 +137,15 @@ class Examination:
     def still(self) -> bool:
         """Whether the loss stands: no fork lowers it, and the gradient is nearly zero."""
         level = self.gradient * self.size <= LEVEL_GROUND * max(abs(self.loss), self.scale)
-        at_bottom = self.moved <= STILL_OF_LOSS * abs(self.loss) or abs(self.loss) <= NOTHING * self.scale
-        return level and at_bottom and self.moved <= STILL * self.scale
+        return level and self.moved <= STILL * self.scale and -self.own <= 5 * STILL * self.scale
+
+    @property
+    def left(self) -> float:
+        """What is still to be gained in this valley and beyond, as far as the descents that were tried tell, over what was gained."""
+        known = [self.ends[self.best]] if self.ends else []
+        known += [self.lower.loss] if self.lower is not None else []
+        known += [self.known] if math.isfinite(self.known) else []
+        return (self.loss - min(known, default=self.loss)) / self.scale
 
     @property
     def trend(self) -> tuple[float, float]:
@@ -166,7 +173,11 @@ def examine(problem: Problem, run: Run, seen: Reading) -> Examination:
         here, start = _place(problem, run, seen)
         found = replace(found, loss=ground.loss(here), annealed=start is None, course=_course(ground, run))
         if not _rises(found):
-            follows.append(followed(ground, here))
+            follows += [
+                each
+                for each in [followed(ground, here)]
+                if each.slope * np.linalg.norm(here) > FAINT * max(abs(found.loss), found.scale)
+            ]
         found = replace(found, follows=tuple(follows))
         if _rises(found) and not _wrong(found) and walkable(run):
             stable, spent = largest_stable(_at(problem, run, begin), run)
@@ -187,20 +198,34 @@ def _on_foot(
     """The forks, the noise, and what they make one ask for."""
     value, slope = ground.gradient(here)
     size = max(float(np.linalg.norm(here)), float(np.linalg.norm(here - begin)), 1e-2 * math.sqrt(len(here)))
-    found = replace(found, size=size, loss=value, gradient=float(np.linalg.norm(slope)), begin_gradient=float(np.linalg.norm(ground.gradient(begin)[1])))
+    found = replace(
+        found,
+        dead=_dead(ground, here, slope),
+        size=size,
+        loss=value,
+        gradient=float(np.linalg.norm(slope)),
+        begin_gradient=float(np.linalg.norm(ground.gradient(begin)[1])),
+    )
     at = _at(problem, run, here)
     rate = seen.last_rate if start is not None and math.isfinite(seen.last_rate) else 0.5 * seen.rate
     if walkable(run) and rate > 0:
         forks = forked(at, run, rate, start)
         forks = climbed(at, run, forks, start)
         ends, levels = _levels(ground, forks)
-        found = replace(found, forks=forks, ends=ends, levels=levels, gradients=found.gradients + forks.gradients, alpha=_alpha(at, run, start, rate))
+        found = replace(
+            found,
+            forks=forks,
+            ends=ends,
+            levels=levels,
+            gradients=found.gradients + forks.gradients,
+            alpha=_alpha(at, run, start, rate),
+        )
     if not seen.full:
         found = replace(found, noise=_noise(at, run))
     if sum(p.numel() for p in trainable(problem.model).values()) <= MOST_WEIGHTS and (seen.full or found.still):
         found = _curved(problem, run, found, ground, here, seen)
     if found.still:
-        found = replace(found, flat=_flat(found), dead=_dead(ground, here, slope))
+        found = replace(found, flat=_flat(found))
         asks = not found.down > STILL * found.scale and (found.loss > ARRIVED * abs(found.begin) or len(here) <= SMALL)
         lower = elsewhere(problem, run, ground, begin, here) if asks else None
         found = replace(found, lower=lower, gradients=found.gradients + (lower.gradients if lower else 0))
@@ -309,7 +334,11 @@ def _alpha(problem: Problem, run: Run, start: Run | None, rate: float) -> float:
     def measure(moment: Moment) -> float:
         parameters = [p for p in moment.model.parameters() if p.requires_grad and p.grad is not None]
         after = torch.autograd.grad(moment.problem.loss_on(moment.model, moment.batches[0]), parameters, allow_unused=True)
-        kept = [(g0, g1, p - before) for g0, g1, p, before in zip(moment.gradients, after, parameters, moment.weights_before, strict=False) if g1 is not None]
+        kept = [
+            (g0, g1, p - before)
+            for g0, g1, p, before in zip(moment.gradients, after, parameters, moment.weights_before, strict=False)
+            if g1 is not None
+        ]
         if not kept:
             return NAN
         g0, g1, d = (torch.cat([part.detach().flatten() for part in parts]) for parts in zip(*kept, strict=True))
@@ -379,7 +408,9 @@ def _limit(problem: Problem, run: Run, at: Tensor) -> float:
     if run.config.get("optimizer") not in ("sgd", "momentum", "nesterov") or at.numel() > MOST_WEIGHTS:
         return NAN
     try:
-        return _limit_of(run, spectrum(problem, at, data="train" if isinstance(problem.data, list) else CURVED, tolerance=ROUGH).largest)
+        return _limit_of(
+            run, spectrum(problem, at, data="train" if isinstance(problem.data, list) else CURVED, tolerance=ROUGH).largest
+        )
     except (ProblemError, RuntimeError):
         return NAN
 

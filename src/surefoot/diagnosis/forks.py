@@ -70,7 +70,9 @@ class Forks:
         return min(self.losses, key=lambda times: (not math.isfinite(self.level(times)), self.level(times), times))
 
 
-def forked(problem: Problem, run: Run, rate: float, start: Run | None, times: Sequence[float] = TIMES, steps: int | None = None) -> Forks:
+def forked(
+    problem: Problem, run: Run, rate: float, start: Run | None, times: Sequence[float] = TIMES, steps: int | None = None
+) -> Forks:
     """The same steps at multiples of a rate.
 
     Args:
@@ -85,7 +87,9 @@ def forked(problem: Problem, run: Run, rate: float, start: Run | None, times: Se
     kept = {key: run.config[key] for key in KEPT if run.config.get(key) is not None}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SurefootWarning)
-        made = descend_many(problem, lr=[rate * each for each in times], steps=count, start=start, engine="auto", validate_every=10**9, **kept)
+        made = descend_many(
+            problem, lr=[rate * each for each in times], steps=count, start=start, engine="auto", validate_every=10**9, **kept
+        )
     before = len(start.trace) if start is not None else 0
     losses = {each: _padded(fork.trace["loss"][before:], count) for each, fork in zip(times, made.runs, strict=True)}
     points = {each: _points(problem, fork, count) for each, fork in zip(times, made.runs, strict=True)}

@@ -69,10 +69,12 @@ class Followed:
     Attributes:
         ratio: how fast the loss really falls down its gradient over what the gradient says: 1 where it is right, -1 for a wrong sign; NaN
             where there is no gradient to follow.
+        slope: length of the gradient.
         unreached: names of weights that the loss depends on and that get no gradient.
     """
 
     ratio: float
+    slope: float
     unreached: tuple[str, ...]
 
 
@@ -84,7 +86,7 @@ def followed(ground: Ground, row: Column) -> Followed:
     if length > 0 and math.isfinite(length):
         measured = -ground.slope(row, -gradient / length)
         ratio = measured / length if _measurable(ground, row, length) else math.nan
-    return Followed(ratio, tuple(_unreached(ground, row, gradient)))
+    return Followed(ratio, length, tuple(_unreached(ground, row, gradient)))
 
 
 # ---- within

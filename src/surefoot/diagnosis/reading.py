@@ -49,7 +49,9 @@ class Reading:
         spikes: (count,) the steps at which spikes began.
         spike: the height of the highest one above the running median.
         usual: the gradient's norm that nine of ten steps stay below.
-        gap: how far the validation loss ended above its lowest level, over how far it or the training loss fell; NaN without validation.
+        gap: how far the validation loss ended above its lowest level (means of three), over how far it or the training loss fell; NaN without.
+        rise: the same over that level itself; NaN where that is not above 0.
+        since: how far the training loss fell since then, over what it was.
         best_step: the step of the lowest validation loss, or None.
         annealed: the rate at the end over the highest one.
         rate: the highest rate.
@@ -82,6 +84,8 @@ class Reading:
     spike: float
     usual: float
     gap: float
+    rise: float
+    since: float
     best_step: int | None
     annealed: float
     rate: float
@@ -119,7 +123,7 @@ def read(trace: Trace, config: Mapping[str, Any] | None = None) -> Reading:
     spikes, spike = _spikes(loss, kept["step"], max(start - lowest, 0.0), full)
     clock = _clock(kept)
     alpha, steepest = _alphas(kept, config or {}) if full else (NAN, NAN)
-    gap, best_step = _validation(kept, start - end)
+    gap, rise, since, best_step = _validation(kept, start - end, end)
     rate = float(np.nanmax(kept["lr"])) if np.isfinite(kept["lr"]).any() else NAN
     last_rate = _last(kept["lr"])
     return Reading(
@@ -149,6 +153,8 @@ def read(trace: Trace, config: Mapping[str, Any] | None = None) -> Reading:
         spike=spike,
         usual=_usual(kept["grad_norm"]),
         gap=gap,
+        rise=rise,
+        since=since,
         best_step=best_step,
         annealed=last_rate / rate if rate else NAN,
         rate=rate,
@@ -360,16 +366,20 @@ def _running(values: Column, reach: int) -> Column:
     return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1), axis=1))
 
 
-def _validation(kept: Mapping[str, Column], gained: float) -> tuple[float, int | None]:
+def _validation(kept: Mapping[str, Column], gained: float, end: float) -> tuple[float, float, float, int | None]:
     held_out = kept["validation_loss"]
     rows = np.flatnonzero(np.isfinite(held_out))
-    if len(rows) < 4:
-        return NAN, None
-    values = held_out[rows]
+    if len(rows) < 5:
+        return NAN, NAN, NAN, None
+    values = np.convolve(held_out[rows], np.ones(3) / 3, "valid")
     best = int(values.argmin())
-    end = float(np.mean(values[-2:]))
-    scale = max(float(values[0] - values[best]), gained, 1e-30)
-    return (end - float(values[best])) / scale, int(kept["step"][rows[best]])
+    low, last = float(values[best]), float(values[-1])
+    scale = max(float(values[0]) - low, gained, 1e-30)
+    at = int(rows[best + 1])
+    reach = max(1, len(held_out) // 24)
+    training = float(np.median(kept["loss"][max(0, at - reach) : at + reach + 1]))
+    since = (training - end) / abs(training) if training else NAN
+    return (last - low) / scale, last / low - 1 if low > 0 else NAN, since, int(kept["step"][at])
 
 
 def _usual(norms: Column) -> float:

@@ -38,29 +38,47 @@ def _measured(seen: Seen) -> Finding | None:
             told = f"Down its own gradient the loss changes by {number(each.ratio)} of what the gradient says" + (
                 ": it rises where it should fall." if each.ratio < 0 else "."
             )
-            evidence = Evidence("measured slope over the gradient, down the gradient", each.ratio, RATIO[0] if each.ratio < 1 else RATIO[1], SOURCE)
-            what = "the sign of the loss or of its gradient" if each.ratio < 0 else "what is differentiated: it is not the loss that is told"
+            evidence = Evidence(
+                "measured slope over the gradient, down the gradient", each.ratio, RATIO[0] if each.ratio < 1 else RATIO[1], SOURCE
+            )
+            what = (
+                "the sign of the loss or of its gradient"
+                if each.ratio < 0
+                else "what is differentiated: it is not the loss that is told"
+            )
             return _finding(told, evidence, f"Look at {what}; no learning rate helps.", each.ratio, 0.99)
         if each.unreached:
             names = ", ".join(each.unreached[:3]) + (f" and {len(each.unreached) - 3} more" if len(each.unreached) > 3 else "")
             told = f"The loss depends on {names}, but no gradient arrives there."
             evidence = Evidence("tensors that the loss depends on without a gradient", float(len(each.unreached)), 0.0, SOURCE)
-            return _finding(told, evidence, f"Look for .detach(), .data, no_grad or a round trip through NumPy behind {names}.", each.ratio, 0.97)
+            return _finding(
+                told,
+                evidence,
+                f"Look for .detach(), .data, no_grad or a round trip through NumPy behind {names}.",
+                each.ratio,
+                0.97,
+            )
     if found.uphill > UPHILL and found.loss > found.begin:
         evidence = Evidence("cosine of the first displacement and the gradient", found.uphill, UPHILL, SOURCE)
-        return _finding("The steps go up the gradient, not down.", evidence, "Look at the optimizer: maximize=True, or a wrong sign.", 1.0, 0.95)
+        return _finding(
+            "The steps go up the gradient, not down.", evidence, "Look at the optimizer: maximize=True, or a wrong sign.", 1.0, 0.95
+        )
     return None
 
 
 def _traced(seen: Seen) -> Finding | None:
     read = seen.reading
-    if read.unfit or not (read.end > read.start + 3 * read.error and (read.full or read.fall < -RISES)):
+    if read.unfit or not (read.end > read.start and (read.full or read.fall < -RISES)):
         return None
     pace = math.log(max(read.end, 1e-30) / read.start) / read.rows if read.start > 0 else math.inf
     if read.lost_at is None and pace < SLOW and read.efficiency < UPWARDS:
         quantity, value, threshold = "rise of the loss over what the slopes promise of steps upwards", -read.efficiency, -UPWARDS
     elif read.full and read.climbs > CLIMBS:
-        quantity, value, threshold = "share of the steps at which the loss rose as the slopes on both sides promise of a step upwards", read.climbs, CLIMBS
+        quantity, value, threshold = (
+            "share of the steps at which the loss rose as the slopes on both sides promise of a step upwards",
+            read.climbs,
+            CLIMBS,
+        )
     else:
         return None
     told = f"The loss rose from {number(read.start)} to {number(read.end)}, as it would if every step went up its own gradient."

@@ -19,12 +19,17 @@ def descending(seen: Seen) -> Finding | None:
     share, sure = found.trend if found is not None else (math.nan, math.nan)
     falls = sure > FALLING and share > LEAST if math.isfinite(sure) else read.fall > FALLING
     if found is not None and found.forks is not None:
-        falls = falls or found.own > LEAST * found.scale and (read.full or found.annealed)
-    if read.unfit or not read.end < read.start or not falls:
+        falls = falls or (found.own > LEAST * found.scale or found.left > LEAST) and found.own > 0 and (read.full or found.annealed)
+    gained = read.gained > 4 * read.error and found is None  # no sign of anything else: a trace that fell
+    if read.unfit or not read.end < read.start or not (falls or gained):
         return None
-    evidence = [Evidence("fall of the loss over the last third of the rows, in standard errors", read.fall, FALLING, "t statistic of two means")]
+    evidence = [
+        Evidence(
+            "fall of the loss over the last third of the rows, in standard errors", read.fall, FALLING, "t statistic of two means"
+        )
+    ]
     if found is not None and found.forks is not None:
         evidence.append(Evidence("what three times the rate would gain", found.better(3.0)[0], None, "fork"))
         evidence.append(Evidence("what a tenth of the rate would gain", found.better(0.1)[0], None, "fork"))
     told = f"The loss falls, from {number(read.start)} to {number(read.end)} so far, and is still falling."
-    return Finding("descending", told, tuple(evidence), None, 0.75, PICTURE, FORMULA)
+    return Finding("descending", told, tuple(evidence), None, 0.75 if falls else 0.5, PICTURE, FORMULA)

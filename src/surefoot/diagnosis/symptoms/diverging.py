@@ -31,7 +31,9 @@ def diverging(seen: Seen) -> Finding | None:
     if found is not None and not found.loss > found.begin + RISE * abs(found.begin):
         return None
     told = f"The loss rose from {number(read.start)} to {number(read.end)}: no number of steps will help at {_rate(seen)}."
-    evidence = Evidence("loss at the end", read.end, read.start + margin, "its own start; Godbole et al. 2023, Deep Learning Tuning Playbook")
+    evidence = Evidence(
+        "loss at the end", read.end, read.start + margin, "its own start; Godbole et al. 2023, Deep Learning Tuning Playbook"
+    )
     return Finding("diverging", told, (evidence, *limits(seen)), rate_remedy(seen), 0.9, PICTURE, FORMULA)
 
 
@@ -41,7 +43,11 @@ def limits(seen: Seen) -> tuple[Evidence, ...]:
     if found is None:
         return ()
     stable = [Evidence("learning rate", seen.lr, found.stable, MEASURED)] if math.isfinite(found.stable) else []
-    curved = [Evidence("learning rate against the limit by the curvature at the start", seen.lr, found.limit, SOURCE)] if math.isfinite(found.limit) else []
+    curved = (
+        [Evidence("learning rate against the limit by the curvature at the start", seen.lr, found.limit, SOURCE)]
+        if math.isfinite(found.limit)
+        else []
+    )
     return (*stable, *curved)
 
 
@@ -55,7 +61,11 @@ def rate_remedy(seen: Seen) -> Remedy:
     if not math.isfinite(seen.lr):
         return Remedy("Use a learning rate ten times smaller.", None, None)
     rate = nice(seen.lr / DECADE)
-    return Remedy(f"Use a learning rate of {number(rate)} or smaller; with the problem at hand the largest stable rate is measured.", "lr", rate)
+    return Remedy(
+        f"Use a learning rate of {number(rate)} or smaller; with the problem at hand the largest stable rate is measured.",
+        "lr",
+        rate,
+    )
 
 
 def _rate(seen: Seen) -> str:

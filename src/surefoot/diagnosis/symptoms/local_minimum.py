@@ -38,4 +38,6 @@ def _remedy(seen: Seen, margin: float) -> Remedy:
     if lower.rate is not None:
         rate = nice(lower.rate)
         return Remedy(f"Use a learning rate of {number(rate)}: from the same start it gets to {number(lower.loss)}.", "lr", rate)
-    return Remedy(f"Begin elsewhere: from the remedy's weights the same descent gets to {number(lower.loss)}.", "start", lower.start)
+    return Remedy(
+        f"Begin elsewhere: from the remedy's weights the same descent gets to {number(lower.loss)}.", "start", lower.start
+    )

@@ -13,7 +13,11 @@ OF_LOSS = 0.1  # of the loss, where that is less
 CLEAR = 0.4  # of the loss over the sample: a drop that needs no error
 SEEN = 1.5  # standard errors of that, while the loss over the sample agrees
 STANDS = 4.0  # standard errors of the fall over the last third, up to which it stands
-FALLING, SURE = 0.01, 3.0  # fall of the loss over the sample, last third against the middle one: of what was gained, and in standard errors
+FALLING, SURE = (
+    0.005,
+    2.0,
+)  # fall of the loss over the sample, last third against the middle one: of what was gained, and in standard errors
+IDLE, WAY = 0.016, 8.0  # on a trace: fall of the loss over what the slopes promise, and the way made in lengths of the weights
 GRADIENT = 0.03  # on a trace: of its highest level, above which the gradients of the batches have not died down
 SOURCE = "McCandlish et al. 2018, An Empirical Model of Large-Batch Training (noise scale); fork at a tenth of the rate"
 
@@ -34,12 +38,18 @@ def noise_limited(seen: Seen) -> Finding | None:
         return None
     if found is not None and found.forks is not None:
         return _measured(seen)
-    if not (read.fall < STANDS and read.gradient > GRADIENT and read.annealed > 0.5 and read.travel > 1):
+    wanders = read.efficiency < IDLE and read.travel > WAY
+    if not (read.fall < STANDS and read.gradient > GRADIENT and read.annealed > 0.5 and wanders):
         return None
     told = f"The loss has stopped falling near {number(read.end)}, and the gradients of the batches have not died down."
     evidence = (
         Evidence("fall over the last third, in standard errors", read.fall, STANDS, "t statistic of two means"),
-        Evidence("gradient's norm over its highest level", read.gradient, GRADIENT, "calibrated on benchmarks/verdicts (calibration runs)"),
+        Evidence(
+            "fall of the loss over what the slopes promise",
+            read.efficiency,
+            IDLE,
+            "calibrated on benchmarks/verdicts (calibration runs)",
+        ),
     )
     return Finding("noise-limited", told, evidence, _remedy(), 0.7, PICTURE, FORMULA)
 

@@ -11,7 +11,10 @@ DROP = 0.01  # of what was gained (or is left): how much lower a tenth of the ra
 OF_LOSS = 0.25  # of the loss, where that is less
 HIGH = 0.85  # the rate over the limit by curvature
 BEHIND = 0.7  # alpha: steps that land nearly as far behind the minimum as they began before it
-IDLE, ALIVE = 0.02, 0.2  # on a trace: fall of the loss over what the slopes promise, while the gradient stays above this share of its highest level
+IDLE, ALIVE = (
+    0.02,
+    0.2,
+)  # on a trace: fall of the loss over what the slopes promise, while the gradient stays above this share of its highest level
 TREMBLES, FALLS = 0.05, 3.0  # on a trace: share of rises and standard errors of the fall, above which it goes down all the same
 STAND_OFF = 0.5
 SOURCE = "fork: the same steps at a tenth of the rate; stability limit of a quadratic, 2/L for gradient descent"
@@ -52,7 +55,8 @@ def _measured(seen: Seen) -> Finding | None:
     forks = found.forks
     lower, _ = found.better(0.1)
     least = max(min(DROP * found.scale, OF_LOSS * abs(found.loss)), 1e-9 * found.scale)
-    if not lower > least:
+    share = found.trend[0] if math.isfinite(found.trend[0]) else 0.0
+    if not lower > max(least, share * found.scale):  # a fall that is slower than it trembles
         return None
     told = f"At a tenth of the rate the loss is lower by {number(lower)} after {forks.steps} steps from here, without any noise to blame."
     evidence = [Evidence("fall of the loss at a tenth of the rate beyond that at the rate", lower, least, SOURCE)]

@@ -23,7 +23,9 @@ def overflow(seen: Seen) -> Finding | None:
     evidence = Evidence("step at which the loss or the update stopped being a finite number", float(read.lost_at), None, SOURCE)
     if read.rows == 0:
         told = "The loss is not a number from the first step on, before any update: the learning rate cannot be the reason."
-        remedy = Remedy("Look for NaN or infinities in the data, and for a logarithm, root or division at 0 in the loss.", None, None)
+        remedy = Remedy(
+            "Look for NaN or infinities in the data, and for a logarithm, root or division at 0 in the loss.", None, None
+        )
         return Finding("overflow", told, (evidence,), remedy, 0.95, PICTURE, FORMULA)
     told = f"The loss went from {number(read.start)} to {number(read.end)} and stopped being a number at step {read.lost_at:,}."
     return Finding("overflow", told, (evidence, *limits(seen)), rate_remedy(seen), 0.95, PICTURE, FORMULA)

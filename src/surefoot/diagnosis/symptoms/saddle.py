@@ -18,12 +18,21 @@ FORMULA = "The gradient is nearly zero and the Hessian's smallest eigenvalue neg
 def saddle(seen: Seen) -> Finding | None:
     """Nothing moves, and one direction leads down."""
     found = seen.examination
-    if found is None or not found.still or not found.smallest < -max(DOWNWARDS * abs(found.largest), 3 * found.residual) or not found.down > 1e-3 * found.scale:
+    if (
+        found is None
+        or not found.still
+        or not found.smallest < -max(DOWNWARDS * abs(found.largest), 3 * found.residual)
+        or not found.down > 1e-3 * found.scale
+    ):
         return None
     told = f"The loss stands at {number(found.loss)}; along one direction it curves downwards and is {number(found.down)} lower a nudge away."
     evidence = (
         Evidence("smallest eigenvalue of the Hessian, per weight squared", found.smallest, -DOWNWARDS * abs(found.largest), SOURCE),
         Evidence("fall of the loss along its direction", found.down, 1e-3 * found.scale, SOURCE),
     )
-    remedy = Remedy("Go on from weights nudged along that direction (they are the remedy's value), or use noise: smaller batches.", "start", found.nudged)
+    remedy = Remedy(
+        "Go on from weights nudged along that direction (they are the remedy's value), or use noise: smaller batches.",
+        "start",
+        found.nudged,
+    )
     return Finding("saddle", told, evidence, remedy, 0.9, PICTURE, FORMULA)

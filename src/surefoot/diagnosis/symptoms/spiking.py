@@ -7,7 +7,9 @@ from surefoot.diagnosis.finding import Finding, Seen
 from surefoot.diagnosis.reading import APART, SPIKE
 
 FEWEST = 2  # spikes: one alone may be an accident
-SOURCE = "OLMo 2 report, arXiv 2501.00656: seven standard deviations above the running mean; here robust ones above the running median"
+SOURCE = (
+    "OLMo 2 report, arXiv 2501.00656: seven standard deviations above the running mean; here robust ones above the running median"
+)
 CLIPPED = "Godbole et al. 2023, Deep Learning Tuning Playbook: clip at the 90th percentile of the gradient's norm"
 
 PICTURE = (
@@ -31,5 +33,9 @@ def spiking(seen: Seen) -> Finding | None:
         Evidence("spikes of the loss", float(count), float(FEWEST), SOURCE),
         Evidence("height of the highest", read.spike, None, SOURCE),
     )
-    remedy = Remedy(f"Clip gradients at {number(read.usual)} (clip_norm), and look at the samples of step {read.spikes[0]:,}.", "clip_norm", read.usual)
+    remedy = Remedy(
+        f"Clip gradients at {number(read.usual)} (clip_norm), and look at the samples of step {read.spikes[0]:,}.",
+        "clip_norm",
+        read.usual,
+    )
     return Finding("spiking", told, evidence, remedy, 0.85, PICTURE, FORMULA)

@@ -7,11 +7,12 @@ import math
 from surefoot.diagnosis.diagnosis import Evidence, Remedy, number
 from surefoot.diagnosis.finding import Finding, Seen, nice
 
-TRIPLE = 1.8  # times the progress at three times the rate: 3 where the loss falls in a straight line
-WORTH = 0.15  # of all that was gained so far: what the best of the forks gains beyond the rate's own
+TRIPLE = 2.0  # times the progress at three times the rate: 3 where the loss falls in a straight line
+WORTH = 0.1  # of all that was gained so far: what the best of the forks gains beyond the rate's own
 SHORT = -0.5  # alpha: steps that stay far before the minimum along their line
 LATE = 0.2  # share of the fall made in the second half: half of it in a straight line
 TRAVEL = 0.5  # lengths of the weights, all steps together
+STRAIGHT = (0.36, 0.65)  # on a trace without alpha: share of the fall made in the second half, of a fall in a straight line
 NOWHERE, ALIVE = 0.06, 0.3  # the same, where even the fall is lost in noise; and the gradient over its highest level
 FLAT = 1e-3  # of the loss: what the gradient promises over the length of the weights; below it the ground is level
 STAND_OFF = 0.5
@@ -44,9 +45,23 @@ def _measured(seen: Seen) -> Finding | None:
         return None
     rate = nice(STAND_OFF * found.best * forks.rate) if found.best > 3 else nice(found.best * forks.rate)
     told = f"In {forks.steps} steps from here the loss falls by {number(own)} at {number(forks.rate)} and by {number(own + more)} at three times that."
-    evidence = [Evidence("fall of the loss at three times the rate over that at the rate", (own + more) / own if own > 0 else math.inf, TRIPLE, SOURCE)]
+    evidence = [
+        Evidence(
+            "fall of the loss at three times the rate over that at the rate",
+            (own + more) / own if own > 0 else math.inf,
+            TRIPLE,
+            SOURCE,
+        )
+    ]
     if math.isfinite(found.alpha):
-        evidence.append(Evidence("where steps land on their line (alpha: -1 no way, 0 the minimum, 1 the limit)", found.alpha, SHORT, "Schneider et al. 2021, Cockpit"))
+        evidence.append(
+            Evidence(
+                "where steps land on their line (alpha: -1 no way, 0 the minimum, 1 the limit)",
+                found.alpha,
+                SHORT,
+                "Schneider et al. 2021, Cockpit",
+            )
+        )
     steps = read.rows * rate / forks.rate
     text = f"Use {number(rate)}: at this rate about {number(float(f'{steps:.1g}'))} steps would be needed for what that does in {read.rows:,}."
     return Finding("too-small", told, tuple(evidence), Remedy(text, "lr", rate), 0.9, PICTURE, FORMULA)
@@ -60,13 +75,23 @@ def _traced(seen: Seen) -> Finding | None:
         told = f"All steps together moved the weights by {read.travel:.2g} of their length; the loss is {number(read.end)} after {number(read.start)}."
         evidence = [Evidence("length of all steps together, in lengths of the weights", read.travel, NOWHERE, FORKED)]
     else:
-        short = read.steepest < SHORT if math.isfinite(read.steepest) else read.travel < TRAVEL
+        known = math.isfinite(read.steepest)
+        short = read.steepest < SHORT if known else read.travel < TRAVEL or STRAIGHT[0] < read.late < STRAIGHT[1]
         if not (read.end < read.start and read.late > LATE and short):
             return None
-        told = f"The loss falls in a nearly straight line, from {number(read.start)} to {number(read.end)}, and the steps are short."
+        told = (
+            f"The loss falls in a nearly straight line, from {number(read.start)} to {number(read.end)}, and the steps are short."
+        )
         evidence = [Evidence("share of the fall made in the second half", read.late, LATE, FORKED)]
         if math.isfinite(read.steepest):
-            evidence.append(Evidence("where steps land on their line (alpha), the largest of the run", read.steepest, SHORT, "Schneider et al. 2021, Cockpit"))
+            evidence.append(
+                Evidence(
+                    "where steps land on their line (alpha), the largest of the run",
+                    read.steepest,
+                    SHORT,
+                    "Schneider et al. 2021, Cockpit",
+                )
+            )
         else:
             evidence.append(Evidence("length of all steps together, in lengths of the weights", read.travel, TRAVEL, FORKED))
     rate = nice(10 * seen.lr) if math.isfinite(seen.lr) else None
