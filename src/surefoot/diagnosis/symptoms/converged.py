@@ -15,7 +15,10 @@ LEVEL = 3e-3  # on a trace: what the gradient promises over the length of the we
 SOURCE = "fork: the same steps at a tenth, one and three times the rate"
 
 PICTURE = "The bottom of the valley is reached: whichever way the foot moves, it goes up. More steps change nothing any more."
-FORMULA = "No fork moves the loss by more than a ten-thousandth of what was gained, no eigenvalue is negative, and no lower end was found."
+FORMULA = (
+    "No fork moves the loss by more than a ten-thousandth of what was gained, no eigenvalue is negative, and no lower end was "
+    "found."
+)
 
 
 def converged(seen: Seen) -> Finding | None:
