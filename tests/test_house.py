@@ -36,6 +36,7 @@ PUBLIC = [
     "Animation",
     "Answer",
     "Basin",
+    "Diagnosis",
     "Found",
     "FoundBy",
     "Path",
@@ -59,6 +60,7 @@ PUBLIC = [
     "basin",
     "descend",
     "descend_many",
+    "diagnose",
     "find_lr",
     "fork",
     "landscape",
@@ -66,13 +68,16 @@ PUBLIC = [
     "probe",
     "problems",
     "range_test",
+    "read_log",
     "schedule",
     "spectrum",
     "stability_limit",
     "steps",
     "stop",
     "suggest",
+    "train",
     "two_gradients",
+    "watch",
 ]
 
 

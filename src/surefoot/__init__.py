@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from surefoot.descent import probe, schedule, stop
     from surefoot.descent.loop import descend, steps
     from surefoot.descent.population import Population, descend_many, fork
+    from surefoot.diagnosis.diagnose import diagnose
+    from surefoot.diagnosis.diagnosis import Diagnosis
+    from surefoot.diagnosis.watched import watch
     from surefoot.errors import ProblemError, SettingError, StoreError, SurefootError, SurefootWarning, UserFileError
     from surefoot.figures.animate import Animation, animate
     from surefoot.figures.matplotlib import plot
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from surefoot.find.found import Found, FoundBy
     from surefoot.find.range_test import range_test
     from surefoot.find.suggest import Suggestion, suggest
+    from surefoot.logs.read import read_log
     from surefoot.problem import Answer, Problem
     from surefoot.run import Path, Run
     from surefoot.store import Store
@@ -27,12 +31,14 @@ if TYPE_CHECKING:
     from surefoot.surfaces.planes import Plane
     from surefoot.surfaces.surface import Surface, landscape
     from surefoot.trace import Row, Trace
+    from surefoot.training.train import train
 
 # Loaded on first use: `surefoot --help` must not pay for torch, and `import surefoot` not for pictures.
 _HOMES = {
     "Animation": "figures.animate",
     "Answer": "problem",
     "Basin": "surfaces.basin",
+    "Diagnosis": "diagnosis.diagnosis",
     "Found": "find.found",
     "FoundBy": "find.found",
     "Path": "run",
@@ -56,6 +62,7 @@ _HOMES = {
     "basin": "surfaces.basin",
     "descend": "descent.loop",
     "descend_many": "descent.population",
+    "diagnose": "diagnosis.diagnose",
     "find_lr": "find.choose",
     "fork": "descent.population",
     "landscape": "surfaces.surface",
@@ -63,19 +70,23 @@ _HOMES = {
     "probe": "descent",
     "problems": "",
     "range_test": "find.range_test",
+    "read_log": "logs.read",
     "schedule": "descent",
     "spectrum": "curvature.spectrum",
     "stability_limit": "curvature.limits",
     "steps": "descent.loop",
     "stop": "descent",
     "suggest": "find.suggest",
+    "train": "training.train",
     "two_gradients": "curvature.directional",
+    "watch": "diagnosis.watched",
 }
 
 __all__ = [
     "Animation",
     "Answer",
     "Basin",
+    "Diagnosis",
     "Found",
     "FoundBy",
     "Path",
@@ -99,6 +110,7 @@ __all__ = [
     "basin",
     "descend",
     "descend_many",
+    "diagnose",
     "find_lr",
     "fork",
     "landscape",
@@ -106,13 +118,16 @@ __all__ = [
     "probe",
     "problems",
     "range_test",
+    "read_log",
     "schedule",
     "spectrum",
     "stability_limit",
     "steps",
     "stop",
     "suggest",
+    "train",
     "two_gradients",
+    "watch",
 ]
 
 

@@ -44,7 +44,8 @@ def watch(
             line, 1 for one as far behind it as it began before it. Each costs one more gradient, and needs the loss as a function:
             ``seen.loss(loss_of, model, batch)``. None for never.
         every: steps between two lines on standard error; None for none.
-        verdict: what ends such a line: a function of the trace so far that gives a word, or None.
+        verdict: what ends such a line: a function of the trace so far that gives a word, or None. ``surefoot.watch`` gives the verdict of `diagnose`
+            where nothing else is asked for.
         scaler: the ``GradScaler``, where one is used. Without it, ``grad_norm`` is that of the scaled loss.
         steps_per_epoch: steps in one pass through the data, for the column ``epoch``, which is NaN without it.
 

@@ -11,7 +11,7 @@ import torch
 from surefoot.descent.path import flattened
 from surefoot.diagnosis.diagnosis import Diagnosis
 from surefoot.diagnosis.examine import examine
-from surefoot.diagnosis.finding import Finding, Seen
+from surefoot.diagnosis.finding import Finding, Measured
 from surefoot.diagnosis.reading import Reading, read
 from surefoot.diagnosis.symptoms import SYMPTOMS
 from surefoot.errors import SettingError
@@ -60,13 +60,13 @@ def diagnose(run: Run | Trace, problem: Problem | None = None, *, optimizer: str
         config["optimizer"] = optimizer
     reading = read(trace, config)
     if problem is None or (reading.unfit and reading.lost_at is None):
-        return told(Seen(reading, None, config))
+        return told(Measured(reading, None, config))
     if not isinstance(run, Run):
         run = _as_run(run, problem, config, reading)
-    return told(Seen(reading, examine(problem, run, reading), run.config))
+    return told(Measured(reading, examine(problem, run, reading), run.config))
 
 
-def told(seen: Seen) -> Diagnosis:
+def told(seen: Measured) -> Diagnosis:
     """What the first symptom that is there says."""
     finding = next((found for found in (symptom(seen) for symptom in SYMPTOMS) if found is not None), None) or _unsure(seen)
     found = seen.examination
@@ -84,7 +84,7 @@ def told(seen: Seen) -> Diagnosis:
     )
 
 
-def _unsure(seen: Seen) -> Finding:
+def _unsure(seen: Measured) -> Finding:
     why = seen.reading.unfit or "what was measured fits none of the verdicts clearly"
     more = "" if seen.examination is not None else " With the problem at hand, diagnose(run, problem) measures."
     picture = "There is too little to see here, or the signs contradict each other. A guess would be no help."

@@ -2,53 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from torch import Tensor
 
 from surefoot import html
+from surefoot.diagnosis.evidence import Evidence, Remedy, number
 from surefoot.diagnosis.verdicts import VERDICTS
+from surefoot.errors import unknown
 from surefoot.trace import Column
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """One thing that was measured.
-
-    Attributes:
-        quantity: what, with its unit.
-        value: how much.
-        threshold: what it is held against; None where it only tells.
-        source: where the threshold or the quantity comes from.
-    """
-
-    quantity: str
-    value: float
-    threshold: float | None
-    source: str
-
-    def __str__(self) -> str:
-        held = "" if self.threshold is None else f" (threshold {number(self.threshold)})"
-        return f"{self.quantity}: {number(self.value)}{held}"
-
-
-@dataclass(frozen=True)
-class Remedy:
-    """What to change.
-
-    Attributes:
-        text: in plain words, with the number.
-        setting: the keyword of `descend` that changes (``"lr"``, ``"schedule"``, ``"steps"``, ``"clip_norm"``), ``"start"`` for other weights
-            to begin from, or None where it is no setting.
-        value: what it becomes; for ``"start"`` a state dict of the model.
-    """
-
-    text: str
-    setting: str | None
-    value: Any
 
 
 @dataclass(frozen=True)
@@ -87,6 +48,12 @@ class Diagnosis:
     words: Mapping[str, str]
 
     @property
+    def headline(self) -> str:
+        """The verdict, how sure it is, and the finding in a line."""
+        sure = f" ({self.confidence:.0%} sure)" if self.verdict != "unsure" else ""
+        return f"{self.verdict}{sure}: {self.told}"
+
+    @property
     def ill(self) -> bool:
         """Whether something should be changed."""
         return VERDICTS[self.verdict]
@@ -94,12 +61,16 @@ class Diagnosis:
     def explain(self, depth: str = "medium") -> str:
         """The finding for a learner (``"basic"``), a practitioner (``"medium"``) or an engineer (``"detailed"``).
 
+        Args:
+            depth: ``"basic"``: a picture in words and what to do, without a formula; ``"medium"``: the finding, the numbers and the remedy;
+                ``"detailed"``: all of it with formulas, thresholds and sources.
+
         Raises:
             SettingError: there is no such depth.
         """
-        from surefoot.diagnosis.explain import explained  # the words need this value
-
-        return explained(self, depth)
+        if depth not in DEPTHS:
+            raise unknown("depth", depth, DEPTHS)
+        return "\n".join(line for line in DEPTHS[depth](self) if line)
 
     def __str__(self) -> str:
         return self.explain("medium")
@@ -110,26 +81,57 @@ class Diagnosis:
         return html.table(f"{self.verdict} ({self.confidence:.0%})", [*rows, *remedy], [self.told])
 
 
-def number(value: Any) -> str:
-    """A number as a sentence shows it: three digits, thousands with commas."""
-    if not isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return "not a number" if math.isnan(value) else "infinite"
-    if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
-    return f"{value:,.0f}" if abs(value) >= 1000 and abs(value) < 1e7 else f"{value:.3g}"
+def _basic(found: Diagnosis) -> list[str]:
+    return [f"{_title(found)}.", found.words.get("picture", "") or found.told, _to_do(found)]
 
 
-def plain(remedy: Remedy | None) -> dict[str, Any] | None:
-    """A remedy as JSON can hold it: of weights only the few that a person would read."""
-    if remedy is None:
-        return None
-    value = remedy.value
-    if isinstance(value, Mapping):
-        count = sum(part.numel() for part in value.values() if isinstance(part, Tensor))
-        value = {name: part.tolist() for name, part in value.items()} if count <= 8 else None
-    return {"text": remedy.text, "setting": remedy.setting, "value": value}
+def _medium(found: Diagnosis) -> list[str]:
+    return [found.headline, *(f"  {each}" for each in found.evidence), _to_do(found)]
+
+
+def _detailed(found: Diagnosis) -> list[str]:
+    formula = found.words.get("formula", "")
+    basis = (
+        "From the trace alone; with the problem at hand more can be measured."
+        if found.basis == "trace"
+        else f"Measured on the problem with {number(found.gradients)} gradient evaluations."
+    )
+    return [found.headline, *(_sourced(each) for each in found.evidence), formula, _to_do(found), basis]
+
+
+def _sourced(evidence: Evidence) -> str:
+    return f"  {evidence}\n    source: {evidence.source}"
+
+
+def _to_do(found: Diagnosis) -> str:
+    if found.remedy is not None:
+        return f"What to do: {found.remedy.text}"
+    return "Nothing needs to be changed." if found.verdict != "unsure" else ""
+
+
+def _title(found: Diagnosis) -> str:
+    return _TITLES[found.verdict]
+
+
+_TITLES = {
+    "converged": "The descent has arrived",
+    "descending": "The descent goes well",
+    "edge-of-stability": "The descent trembles, and goes well",
+    "too-small": "The learning rate is too small",
+    "oscillating": "The descent jumps from wall to wall",
+    "noise-limited": "The noise of the batches keeps the loss up",
+    "diverging": "The learning rate is too large, and the loss runs away",
+    "overflow": "The numbers ran out",
+    "local-minimum": "The descent sits in a valley that is not the deepest",
+    "saddle": "The descent lingers on a mountain pass",
+    "plateau": "The descent is stuck on level ground",
+    "spiking": "Single steps throw the loss up",
+    "broken": "The loss does not follow its own gradient",
+    "overfitting": "The model learns its samples by heart",
+    "unsure": "Nothing certain can be said",
+}
+
+DEPTHS: dict[str, Callable[[Diagnosis], list[str]]] = {"basic": _basic, "medium": _medium, "detailed": _detailed}
 
 
 def _held(evidence: Evidence) -> str:

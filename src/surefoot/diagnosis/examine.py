@@ -42,6 +42,11 @@ STILL = 1e-3  # of what was gained (or of a hundredth of the loss, where nothing
 COURSE = 48  # points of the run at which the loss over the sample is taken
 LOWER = 1e-3  # of the same: a place lower by less is not lower
 NOTHING = 1e-5  # of what was gained: so little is nothing, however level the ground
+FLAT = 0.05  # of the loss, or of what was gained: the most that slope and curvature can change within a length of the weights, on level ground
+DEAD, DEAD_MOVES = (
+    0.7,
+    0.1,
+)  # share of weights without any gradient (AUTOTRAINER, Zhang et al. 2021), and of what was gained: what the rest may do
 FAINT = 1e-6  # of the loss: a gradient that promises less over the length of the weights is not held against differences
 LEVEL_GROUND = 0.05  # of the loss: what a gradient that is nearly zero promises over the length of the weights
 ARRIVED, SMALL = 0.05, 2000  # of the loss at the start; weights: beyond both, nobody looks for a lower place
@@ -140,6 +145,11 @@ class Examination:
         return level and self.moved <= STILL * self.scale and -self.own <= 5 * STILL * self.scale
 
     @property
+    def lifeless(self) -> bool:
+        """Whether most weights get no gradient, and the rest does next to nothing."""
+        return self.dead > DEAD and self.moved < DEAD_MOVES * self.scale
+
+    @property
     def left(self) -> float:
         """What is still to be gained in this valley and beyond, as far as the descents that were tried tell, over what was gained."""
         known = [self.ends[self.best]] if self.ends else []
@@ -226,10 +236,17 @@ def _on_foot(
         found = _curved(problem, run, found, ground, here, seen)
     if found.still:
         found = replace(found, flat=_flat(found))
-        asks = not found.down > STILL * found.scale and (found.loss > ARRIVED * abs(found.begin) or len(here) <= SMALL)
-        lower = elsewhere(problem, run, ground, begin, here) if asks else None
-        found = replace(found, lower=lower, gradients=found.gradients + (lower.gradients if lower else 0))
+        level = found.flat < FLAT
+        asks = (level or not found.down > STILL * found.scale) and (found.loss > ARRIVED * abs(found.begin) or len(here) <= SMALL)
+        found = _elsewhere(problem, run, found, ground, begin, here) if asks else found
+    elif found.lifeless:
+        found = _elsewhere(problem, run, found, ground, begin, here)
     return found
+
+
+def _elsewhere(problem: Problem, run: Run, found: Examination, ground: Ground, begin: Column, here: Column) -> Examination:
+    lower = elsewhere(problem, run, ground, begin, here)
+    return replace(found, lower=lower, gradients=found.gradients + (lower.gradients if lower else 0))
 
 
 # ---- where
@@ -364,11 +381,12 @@ def _noise(problem: Problem, run: Run) -> float:
     size = run.config.get("batch_size") or problem.batch_size
     batches = source(problem.data, size, int(run.config.get("seed") or 0), like.device, like.dtype).epoch(0, 0)
     squares: list[float] = []
+    whole = 0
     total: Column | None = None
     for _, batch in zip(range(BATCHES), batches, strict=False):
-        if squares and samples(batch) < largest:  # the last batch is shorter, and noisier
+        if samples(batch) < whole:  # the last batch is shorter, and noisier
             break
-        largest = samples(batch)
+        whole = samples(batch)
         parameters = list(trainable(model).values())
         gradient = torch.autograd.grad(problem.loss_on(model, batch), parameters, materialize_grads=True)
         flat = flattened([g.detach() for g in gradient]).double().cpu().numpy()

@@ -1,4 +1,4 @@
-"""What a symptom is asked with and what it answers.  reading + examination + settings -> a finding, or None."""
+"""What a symptom is asked with and what it answers.  what was measured -> a finding, or None."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from surefoot.diagnosis.diagnosis import Evidence, Remedy
+from surefoot.diagnosis.evidence import Evidence, Remedy
 from surefoot.diagnosis.examine import Examination
 from surefoot.diagnosis.reading import Reading
 
 
 @dataclass(frozen=True)
-class Seen:
+class Measured:
     """All that was measured of a run.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Would another learning rate do better from here?  run + problem -> the same steps on the same batches at a tenth of the rate, at it, and at three times.
+"""Would another learning rate do better from here?  run + problem -> the same steps at a tenth of the rate, at it, and at three times.
 
 The decisive test: it needs no theory of the loss, only a few real steps.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from surefoot.trace import Column, Trace
 
 FEWEST = 8  # rows below which nothing is said about trends
 NAN = math.nan
-SPIKE = 10.0  # robust standard deviations above the running median; OLMo 2 counts from 7 on (arXiv 2501.00656), which small batches reach without illness
+SPIKE = (
+    10.0  # robust standard deviations above the running median (OLMo 2, arXiv 2501.00656: 7, which small batches reach in health)
+)
 APART = 2.0  # times the highest score that is none
 SPIKE_HEIGHT = 0.1  # of what the run has gained: what stands out by less is none
 MOST_SPIKES = 0.03  # of the rows: what happens more often is noise
@@ -22,7 +25,7 @@ WINDOWS = 24  # into which the rows are cut for levels; fewer where a window wou
 
 @dataclass(frozen=True)
 class Reading:
-    """What the rows of a trace show, without the problem. Losses are levels: medians over windows, so that single rows do not count.
+    """What the rows of a trace show, without the problem. Levels are medians over windows.
 
     Attributes:
         rows: the finite ones.
@@ -353,7 +356,7 @@ def _spikes(loss: Column, step: Column, gained: float, full: bool) -> tuple[tupl
         at = int(score.argmax())
         tops.append((float(score[at]), at))
         score[max(0, at - 2) : at + reach + 1] = 0.0
-    apart = [high / max(low, 1.0) for (high, _), (low, _) in zip(tops, tops[1:], strict=False)]
+    apart = [high / max(low, 1.0) for (high, _), (low, _) in itertools.pairwise(tops)]
     last = int(np.argmax(apart)) if apart else 0
     if not apart or apart[last] < APART or tops[last][0] < SPIKE or above[tops[0][1]] < SPIKE_HEIGHT * gained:
         return (), 0.0

@@ -1,4 +1,4 @@
-"""What is the largest learning rate from which the loss comes back?  run that was lost + problem -> short descents from its start, at halved rates."""
+"""What is the largest learning rate from which the loss comes back?  a lost run + its problem -> short descents from its start."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from surefoot.diagnosis.finding import Finding, Seen
+from surefoot.diagnosis.finding import Finding, Measured
 from surefoot.diagnosis.symptoms.broken import broken
 from surefoot.diagnosis.symptoms.converged import converged
 from surefoot.diagnosis.symptoms.descending import descending
@@ -20,7 +20,7 @@ from surefoot.diagnosis.symptoms.saddle import saddle
 from surefoot.diagnosis.symptoms.spiking import spiking
 from surefoot.diagnosis.symptoms.too_small import too_small
 
-SYMPTOMS: tuple[Callable[[Seen], Finding | None], ...] = (
+SYMPTOMS: tuple[Callable[[Measured], Finding | None], ...] = (
     broken,
     overflow,
     diverging,

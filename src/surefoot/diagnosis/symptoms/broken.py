@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from surefoot.diagnosis.diagnosis import Evidence, Remedy, number
-from surefoot.diagnosis.finding import Finding, Seen
+from surefoot.diagnosis.evidence import Evidence, Remedy, number
+from surefoot.diagnosis.finding import Finding, Measured
 
 RATIO = (0.5, 2.0)  # of the measured slope over the gradient: right ones are within a thousandth of 1, apart from kinks
 UPHILL = 0.3  # cosine of the first displacement and the gradient: descending ones are below 0
@@ -16,21 +16,22 @@ RISES = 2.0  # standard errors of the rise over the last third
 SOURCE = "first-order Taylor expansion; Godbole et al. 2023, Deep Learning Tuning Playbook: a loss that rises at any rate is a bug"
 
 PICTURE = (
-    "The slope that the steps follow is not the slope of the hill: however small the step, the foot does not come down where the slope promises. "
-    "No learning rate can help, for it is not the length of the steps that is wrong but their direction."
+    "The slope that the steps follow is not the slope of the hill: however small the step, the foot does not come down where the "
+    "slope promises. No learning rate can help, for it is not the length of the steps that is wrong but their direction."
 )
 FORMULA = (
-    "For a small step h along the unit vector -g/|g| the loss must change by -h|g| (first order). Measured by central differences in float64, "
-    "(L(w+hu) - L(w-hu)) / 2h over g.u is {ratio}; weights whose gradient is zero are moved by themselves to see whether the loss depends on them."
+    "For a small step h along the unit vector -g/|g| the loss must change by -h|g| (first order). Measured by central differences "
+    "in float64, (L(w+hu) - L(w-hu)) / 2h over g.u is {ratio}; weights whose gradient is zero are moved by themselves to see "
+    "whether the loss depends on them."
 )
 
 
-def broken(seen: Seen) -> Finding | None:
+def broken(seen: Measured) -> Finding | None:
     """A wrong sign, a detached part, or a value that is not what is differentiated."""
     return _measured(seen) if seen.examination is not None else _traced(seen)
 
 
-def _measured(seen: Seen) -> Finding | None:
+def _measured(seen: Measured) -> Finding | None:
     found = seen.examination
     assert found is not None
     for each in found.follows:
@@ -66,7 +67,7 @@ def _measured(seen: Seen) -> Finding | None:
     return None
 
 
-def _traced(seen: Seen) -> Finding | None:
+def _traced(seen: Measured) -> Finding | None:
     read = seen.reading
     if read.unfit or not (read.end > read.start and (read.full or read.fall < -RISES)):
         return None

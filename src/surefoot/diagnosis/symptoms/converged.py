@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from surefoot.diagnosis.diagnosis import Evidence, number
+from surefoot.diagnosis.evidence import Evidence, number
 from surefoot.diagnosis.examine import STILL
-from surefoot.diagnosis.finding import Finding, Seen
+from surefoot.diagnosis.finding import Finding, Measured
 
 LEFT = 1e-4  # of what was gained: what other descents show to be left
 RECENT = 0.01  # on a trace: share of the fall in the last fifth of the way
@@ -21,7 +21,7 @@ FORMULA = (
 )
 
 
-def converged(seen: Seen) -> Finding | None:
+def converged(seen: Measured) -> Finding | None:
     """Still, at the bottom of what is known."""
     read, found = seen.reading, seen.examination
     if found is not None and found.forks is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from surefoot.diagnosis.diagnosis import Evidence, Remedy, number
-from surefoot.diagnosis.finding import Finding, Seen, nice
+from surefoot.diagnosis.evidence import Evidence, Remedy, number
+from surefoot.diagnosis.finding import Finding, Measured, nice
 
 RISE = 0.05  # of the loss at the start (and three times its noise), by which it must have risen
 FAR = 2.0  # times the very first loss, for where everything was lost within the first steps
@@ -15,13 +15,16 @@ SOURCE = "Cohen et al. 2021, Gradient Descent on Neural Networks Typically Occur
 MEASURED = "short descents from the same start at halved rates: the largest that ends below where it began"
 
 PICTURE = (
-    "The steps are too long: each one jumps over the valley and comes down higher on the other side. The ground is steeper there, so the next jump "
-    "is longer still. More steps only lead further away."
+    "The steps are too long: each one jumps over the valley and comes down higher on the other side. The ground is steeper there, "
+    "so the next jump is longer still. More steps only lead further away."
 )
-FORMULA = "Along a direction of curvature L gradient descent multiplies the distance to the minimum by 1 - lr L at every step: it grows when lr > 2/L."
+FORMULA = (
+    "Along a direction of curvature L gradient descent multiplies the distance to the minimum by 1 - lr L at every step: it grows "
+    "when lr > 2/L."
+)
 
 
-def diverging(seen: Seen) -> Finding | None:
+def diverging(seen: Measured) -> Finding | None:
     """Above where it started, and finite."""
     read, found = seen.reading, seen.examination
     margin = max(RISE * abs(read.start), 4 * read.error)
@@ -37,7 +40,7 @@ def diverging(seen: Seen) -> Finding | None:
     return Finding("diverging", told, (evidence, *limits(seen)), rate_remedy(seen), 0.9, PICTURE, FORMULA)
 
 
-def limits(seen: Seen) -> tuple[Evidence, ...]:
+def limits(seen: Measured) -> tuple[Evidence, ...]:
     """The largest stable rate as measured, and as the curvature has it."""
     found = seen.examination
     if found is None:
@@ -51,7 +54,7 @@ def limits(seen: Seen) -> tuple[Evidence, ...]:
     return (*stable, *curved)
 
 
-def rate_remedy(seen: Seen) -> Remedy:
+def rate_remedy(seen: Measured) -> Remedy:
     """A rate from which the loss comes back."""
     found = seen.examination
     if found is not None and math.isfinite(found.stable):
@@ -68,5 +71,5 @@ def rate_remedy(seen: Seen) -> Remedy:
     )
 
 
-def _rate(seen: Seen) -> str:
+def _rate(seen: Measured) -> str:
     return f"a learning rate of {number(seen.lr)}" if math.isfinite(seen.lr) else "this learning rate"

@@ -1,11 +1,11 @@
-"""It trembles and yet goes down: healthy.  curvature at the limit of the rate, a loss that rises now and then and falls over tens of steps -> finding."""
+"""It trembles and yet goes down: healthy.  curvature at the limit, a loss that rises now and then and falls over tens -> finding."""
 
 from __future__ import annotations
 
 import math
 
-from surefoot.diagnosis.diagnosis import Evidence, number
-from surefoot.diagnosis.finding import Finding, Seen
+from surefoot.diagnosis.evidence import Evidence, number
+from surefoot.diagnosis.finding import Finding, Measured
 
 NEAR = (0.8, 1.4)  # the rate over the limit by curvature: within it, and briefly above
 RISING = (0.05, 0.65)  # share of the last steps at which the loss rose
@@ -14,13 +14,17 @@ FALLS = 3.0  # on a trace: standard errors of the fall over the last third
 SOURCE = "Cohen et al. 2021, Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability"
 
 PICTURE = (
-    "The valley is so steep on both sides that every step lands on the other wall, a little higher or a little lower: the loss trembles. But along the "
-    "valley's floor it still goes down, and the walls get no steeper than the steps can bear. That is how large steps look when all is well."
+    "The valley is so steep on both sides that every step lands on the other wall, a little higher or a little lower: the loss "
+    "trembles. But along the valley's floor it still goes down, and the walls get no steeper than the steps can bear. That is how "
+    "large steps look when all is well."
 )
-FORMULA = "The largest eigenvalue of the Hessian hovers at the limit of the rate ({limit}); the loss is not monotone over a few steps and falls over tens."
+FORMULA = (
+    "The largest eigenvalue of the Hessian hovers at the limit of the rate ({limit}); the loss is not monotone over a few steps "
+    "and falls over tens."
+)
 
 
-def edge_of_stability(seen: Seen) -> Finding | None:
+def edge_of_stability(seen: Measured) -> Finding | None:
     """Full batch, at the limit, and still going down."""
     read, found = seen.reading, seen.examination
     if read.unfit or not read.full or not read.end < read.start or not RISING[0] <= read.rising <= RISING[1]:
@@ -34,5 +38,6 @@ def edge_of_stability(seen: Seen) -> Finding | None:
         return None
     else:
         evidence = Evidence("share of the last steps at which the loss rose", read.rising, RISING[0], SOURCE)
-    told = f"The loss trembles (it rose at {read.rising:.0%} of the last steps) and falls all the same, from {number(read.start)} to {number(read.end)}."
+    fell = f"falls all the same, from {number(read.start)} to {number(read.end)}"
+    told = f"The loss trembles (it rose at {read.rising:.0%} of the last steps) and {fell}."
     return Finding("edge-of-stability", told, (evidence,), None, 0.8, PICTURE, FORMULA.format(limit="2/lr for gradient descent"))

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 
-from surefoot.diagnosis.diagnosis import Evidence, Remedy, number
-from surefoot.diagnosis.finding import Finding, Seen, nice
+from surefoot.diagnosis.evidence import Evidence, Remedy, number
+from surefoot.diagnosis.finding import Finding, Measured, nice
 
 LOWER = 0.01  # of what was gained: how much lower the other place is
 SOURCE = "descents at higher rates from the same start, and at this rate from places around the end"
 
-PICTURE = "This is the bottom of a valley, but not of the deepest one: behind the next ridge it goes further down. From here every way leads up first."
-FORMULA = "The gradient is zero and no eigenvalue of the Hessian negative: a minimum. It is a bad one only because another descent ended lower."
+PICTURE = (
+    "This is the bottom of a valley, but not of the deepest one: behind the next ridge it goes further down. From here every way "
+    "leads up first."
+)
+FORMULA = (
+    "The gradient is zero and no eigenvalue of the Hessian negative: a minimum. It is a bad one only because another descent ended"
+    " lower."
+)
 
 
-def local_minimum(seen: Seen) -> Finding | None:
+def local_minimum(seen: Measured) -> Finding | None:
     """A minimum, and not the lowest that is known."""
     found = seen.examination
     if found is None or not found.still or (found.lower is None and math.isnan(found.known)):
@@ -28,7 +34,7 @@ def local_minimum(seen: Seen) -> Finding | None:
     return Finding("local-minimum", told, evidence, _remedy(seen, margin), 0.85, PICTURE, FORMULA)
 
 
-def _remedy(seen: Seen, margin: float) -> Remedy:
+def _remedy(seen: Measured, margin: float) -> Remedy:
     found = seen.examination
     assert found is not None
     lower = found.lower

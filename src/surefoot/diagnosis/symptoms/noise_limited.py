@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from surefoot.diagnosis.diagnosis import Evidence, Remedy, number
-from surefoot.diagnosis.finding import Finding, Seen
+from surefoot.diagnosis.evidence import Evidence, Remedy, number
+from surefoot.diagnosis.finding import Finding, Measured
 
 NOISY = 1.0  # trace of the covariance of the batch gradients over the squared norm of their mean
 DROP = 0.01  # of what was gained: how much lower a tenth of the rate gets
@@ -22,16 +22,16 @@ GRADIENT = 0.03  # on a trace: of its highest level, above which the gradients o
 SOURCE = "McCandlish et al. 2018, An Empirical Model of Large-Batch Training (noise scale); fork at a tenth of the rate"
 
 PICTURE = (
-    "Each batch shows a slightly different mountain, and each step follows the one it sees. Near the bottom the steps therefore wander about at random, as far "
-    "as they are long. Shorter steps towards the end let the foot come to rest."
+    "Each batch shows a slightly different mountain, and each step follows the one it sees. Near the bottom the steps therefore "
+    "wander about at random, as far as they are long. Shorter steps towards the end let the foot come to rest."
 )
 FORMULA = (
-    "Near a minimum the excess loss settles at about lr tr(S) / (4 B), S the covariance of a sample's gradient and B the batch: it falls with the rate. "
-    "Noise to signal of a step: tr(S) / (B |G|^2)."
+    "Near a minimum the excess loss settles at about lr tr(S) / (4 B), S the covariance of a sample's gradient and B the batch: it"
+    " falls with the rate. Noise to signal of a step: tr(S) / (B |G|^2)."
 )
 
 
-def noise_limited(seen: Seen) -> Finding | None:
+def noise_limited(seen: Measured) -> Finding | None:
     """Mini-batches, a loss that has stopped falling, and a smaller rate that makes it fall again."""
     read, found = seen.reading, seen.examination
     if read.unfit or read.full:
@@ -54,7 +54,7 @@ def noise_limited(seen: Seen) -> Finding | None:
     return Finding("noise-limited", told, evidence, _remedy(), 0.7, PICTURE, FORMULA)
 
 
-def _measured(seen: Seen) -> Finding | None:
+def _measured(seen: Measured) -> Finding | None:
     read, found = seen.reading, seen.examination
     assert found is not None
     assert found.forks is not None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from surefoot.diagnosis.diagnosis import Evidence, Remedy, number
-from surefoot.diagnosis.finding import Finding, Seen, nice
+from surefoot.diagnosis.evidence import Evidence, Remedy, number
+from surefoot.diagnosis.finding import Finding, Measured, nice
 
 DROP = 0.01  # of what was gained (or is left): how much lower a tenth of the rate gets
 OF_LOSS = 0.25  # of the loss, where that is less
@@ -20,13 +20,16 @@ STAND_OFF = 0.5
 SOURCE = "fork: the same steps at a tenth of the rate; stability limit of a quadratic, 2/L for gradient descent"
 
 PICTURE = (
-    "Every step jumps across the valley to the opposite wall, about as high as where it came from, and the next one jumps back. Nearly all of the way is "
-    "made sideways. Shorter steps would land at the bottom."
+    "Every step jumps across the valley to the opposite wall, about as high as where it came from, and the next one jumps back. "
+    "Nearly all of the way is made sideways. Shorter steps would land at the bottom."
 )
-FORMULA = "With alpha = -(g1.d)/(g0.d) at 1 a step lands exactly as far behind the minimum along its line as it began before it: lr L = 2. Best is lr L = 1."
+FORMULA = (
+    "With alpha = -(g1.d)/(g0.d) at 1 a step lands exactly as far behind the minimum along its line as it began before it: lr L = "
+    "2. Best is lr L = 1."
+)
 
 
-def oscillating(seen: Seen) -> Finding | None:
+def oscillating(seen: Measured) -> Finding | None:
     """Noise-free, at the limit, and hardly getting anywhere."""
     read, found = seen.reading, seen.examination
     if read.unfit or not read.full:
@@ -48,7 +51,7 @@ def oscillating(seen: Seen) -> Finding | None:
     return Finding("oscillating", told, (evidence,), _remedy(rate), 0.75, PICTURE, FORMULA)
 
 
-def _measured(seen: Seen) -> Finding | None:
+def _measured(seen: Measured) -> Finding | None:
     found = seen.examination
     assert found is not None
     assert found.forks is not None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from surefoot.diagnosis.diagnosis import Evidence, Remedy, number
-from surefoot.diagnosis.finding import Finding, Seen
+from surefoot.diagnosis.evidence import Evidence, Remedy
+from surefoot.diagnosis.finding import Finding, Measured
 
 RISE = 0.08  # of the lowest validation loss: how far it may end above that
 GAP = 0.1  # of what was gained, where the loss is not above 0
@@ -15,13 +15,16 @@ SOURCE = (
 )
 
 PICTURE = (
-    "The model goes on getting better at the samples it sees, by remembering them. On samples it has never seen it gets worse: what it learns now is of "
-    "no use there."
+    "The model goes on getting better at the samples it sees, by remembering them. On samples it has never seen it gets worse: "
+    "what it learns now is of no use there."
 )
-FORMULA = "Rise = validation loss at the end / its lowest level - 1, both means of three measurements; early stopping takes the step of the lowest level."
+FORMULA = (
+    "Rise = validation loss at the end / its lowest level - 1, both means of three measurements; early stopping takes the step of "
+    "the lowest level."
+)
 
 
-def overfitting(seen: Seen) -> Finding | None:
+def overfitting(seen: Measured) -> Finding | None:
     """The validation loss has left its lowest level for good."""
     read = seen.reading
     rose, limit = (read.rise, RISE) if math.isfinite(read.rise) else (read.gap, GAP)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from surefoot.diagnosis.diagnosis import Evidence, Remedy, number
-from surefoot.diagnosis.finding import Finding, Seen
+from surefoot.diagnosis.evidence import Evidence, Remedy, number
+from surefoot.diagnosis.finding import Finding, Measured
 from surefoot.diagnosis.symptoms.diverging import limits, rate_remedy
 
 SOURCE = "IEEE 754: what leaves the range of the format becomes infinite, and then not a number"
 
 PICTURE = (
-    "Every step jumped over the valley and landed higher up on the other side than it had started, where the ground is steeper still and the next "
-    "jump longer. In the end the numbers were too large to be written down."
+    "Every step jumped over the valley and landed higher up on the other side than it had started, where the ground is steeper "
+    "still and the next jump longer. In the end the numbers were too large to be written down."
 )
-FORMULA = "Along a direction of curvature L gradient descent multiplies the distance to the minimum by 1 - lr L at every step: beyond lr = 2/L it grows without end."
+FORMULA = (
+    "Along a direction of curvature L gradient descent multiplies the distance to the minimum by 1 - lr L at every step: beyond lr"
+    " = 2/L it grows without end."
+)
 
 
-def overflow(seen: Seen) -> Finding | None:
+def overflow(seen: Measured) -> Finding | None:
     """Not finite any more."""
     read = seen.reading
     if read.lost_at is None:

@@ -4,55 +4,44 @@ from __future__ import annotations
 
 import math
 
-from surefoot.diagnosis.diagnosis import Evidence, Remedy, number
-from surefoot.diagnosis.examine import NOTHING
-from surefoot.diagnosis.finding import Finding, Seen, nice
+from surefoot.diagnosis.evidence import Evidence, Remedy, number
+from surefoot.diagnosis.examine import DEAD, FLAT, NOTHING, Examination
+from surefoot.diagnosis.finding import Finding, Measured, nice
 
-LEVEL = 0.05  # of the loss, or of what was gained: the most that slope and curvature can change within a length of the weights
 LEVEL_SLOPE, MOVED = 1e-3, 0.1  # on a trace: the same of the gradient alone, while the loss fell by less than this share
 NOWHERE = 0.05  # on a trace: the way made, in lengths of the weights
-DEAD = 0.7  # of the weights without any gradient (AUTOTRAINER, Zhang et al. 2021)
-DEAD_MOVES = 0.1  # of what was gained: what the living rest may still do
 SOURCE = "Taylor's second order at these weights: |g| s + |H| s^2 / 2 with s the length of the weights or of the way made"
 
 PICTURE = (
-    "The ground is level in every direction, like a high plain: the foot feels no slope and hardly moves, although lower ground exists somewhere. It is no valley, "
-    "for there are no walls either."
+    "The ground is level in every direction, like a high plain: the foot feels no slope and hardly moves, although lower ground "
+    "exists somewhere. It is no valley, for there are no walls either."
 )
-FORMULA = "Gradient and Hessian are both near zero (|g| s + |H| s^2 / 2 below 5 % of the loss, s the length of the weights): saturated units, dead ReLUs, a power higher than two."
+FORMULA = (
+    "Gradient and Hessian are both near zero (|g| s + |H| s^2 / 2 below 5 % of the loss, s the length of the weights): saturated "
+    "units, dead ReLUs, a power higher than two."
+)
 
 
-def plateau(seen: Seen) -> Finding | None:
+def plateau(seen: Measured) -> Finding | None:
     """Still, and neither slope nor walls."""
     found = seen.examination
     if found is None:
         return _traced(seen)
-    dead = found.dead > DEAD and found.moved < DEAD_MOVES * found.scale
-    if not dead and not (found.still and found.flat < LEVEL and abs(found.loss) > NOTHING * found.scale):
+    dead = found.lifeless
+    if not dead and not (found.still and found.flat < FLAT and abs(found.loss) > NOTHING * found.scale):
         return None
     told = f"The loss stands at {number(found.loss)} on level ground: " + (
         f"{found.dead:.0%} of the weights get no gradient at all." if dead else "there is neither slope nor curvature to speak of."
     )
     evidence: tuple[Evidence, ...] = (
-        Evidence("what slope and curvature can change within a length of the weights, over the loss", found.flat, LEVEL, SOURCE),
+        Evidence("what slope and curvature can change within a length of the weights, over the loss", found.flat, FLAT, SOURCE),
         Evidence("share of the weights with a gradient of exactly zero", found.dead, DEAD, "Zhang et al. 2021, AUTOTRAINER"),
     )
-    if found.lower is not None and found.lower.loss < found.loss - 1e-3 * found.scale:
-        if found.lower.rate is not None:
-            rate = nice(found.lower.rate)
-            remedy = Remedy(
-                f"Use a learning rate of {number(rate)}: from the same start it gets to {number(found.lower.loss)}.", "lr", rate
-            )
-        else:
-            text = f"Begin elsewhere: from the remedy's weights the same descent gets to {number(found.lower.loss)}. Other activations or a smaller start help too."
-            remedy = Remedy(text, "start", found.lower.start)
-    else:
-        rate = nice(10 * seen.lr)
-        remedy = Remedy(f"Use a much larger learning rate, such as {number(rate)}, or another start.", "lr", rate)
+    remedy = _remedy(seen, found)
     return Finding("plateau", told, evidence, remedy, 0.8, PICTURE, FORMULA)
 
 
-def _traced(seen: Seen) -> Finding | None:
+def _traced(seen: Measured) -> Finding | None:
     read = seen.reading
     if read.unfit or not read.slope < LEVEL_SLOPE or not read.gained < MOVED * abs(read.start) or read.travel > NOWHERE:
         return None
@@ -63,3 +52,22 @@ def _traced(seen: Seen) -> Finding | None:
         "Use a much larger learning rate or another start: smaller weights, other activations.", "lr" if rate else None, rate
     )
     return Finding("plateau", told, (evidence,), remedy, 0.6, PICTURE, FORMULA)
+
+
+def _remedy(seen: Measured, found: Examination) -> Remedy:
+    lower = found.lower
+    if lower is not None and lower.loss < found.loss - 1e-3 * found.scale:
+        if lower.rate is not None:
+            rate = nice(lower.rate)
+            return Remedy(
+                f"Use a learning rate of {number(rate)}: from the same start it gets to {number(lower.loss)}.", "lr", rate
+            )
+        there = f"from the remedy's weights the same descent gets to {number(lower.loss)}"
+        return Remedy(
+            f"Begin elsewhere: {there}. Other activations or smaller weights to start from help too.", "start", lower.start
+        )
+    if found.nudged is not None and found.down > 1e-3 * found.scale:
+        there = f"the loss is {number(found.down)} lower along the direction that curves downwards most"
+        return Remedy(f"Go on from the remedy's weights: {there}.", "start", found.nudged)
+    rate = nice(found.best * seen.lr if found.best > 3 else 100 * seen.lr)
+    return Remedy(f"Use a much larger learning rate, such as {number(rate)}, or another start.", "lr", rate)

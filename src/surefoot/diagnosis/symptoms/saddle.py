@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from surefoot.diagnosis.diagnosis import Evidence, Remedy, number
-from surefoot.diagnosis.finding import Finding, Seen
+from surefoot.diagnosis.evidence import Evidence, Remedy, number
+from surefoot.diagnosis.finding import Finding, Measured
 
 DOWNWARDS = 0.01  # of the largest curvature: how far the smallest must be below zero
-SOURCE = "Dauphin et al. 2014, Identifying and Attacking the Saddle Point Problem; here Lanczos iteration, and the loss along that direction"
+SOURCE = (
+    "Dauphin et al. 2014, Identifying and Attacking the Saddle Point Problem; here Lanczos iteration, and the loss along that "
+    "direction"
+)
 
 PICTURE = (
-    "The ground is level here as at the bottom of a valley, but it is a mountain pass: to the left and to the right it goes down. The slope is so small that the "
-    "steps hardly move. A nudge sideways is enough."
+    "The ground is level here as at the bottom of a valley, but it is a mountain pass: to the left and to the right it goes down. "
+    "The slope is so small that the steps hardly move. A nudge sideways is enough."
 )
-FORMULA = "The gradient is nearly zero and the Hessian's smallest eigenvalue negative: L(w +- s v) = L(w) - |lambda| s^2 / 2 along its eigenvector v."
+FORMULA = (
+    "The gradient is nearly zero and the Hessian's smallest eigenvalue negative: L(w +- s v) = L(w) - |lambda| s^2 / 2 along its "
+    "eigenvector v."
+)
 
 
-def saddle(seen: Seen) -> Finding | None:
+def saddle(seen: Measured) -> Finding | None:
     """Nothing moves, and one direction leads down."""
     found = seen.examination
     if (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from surefoot.diagnosis.diagnosis import Evidence, Remedy, number
-from surefoot.diagnosis.finding import Finding, Seen
+from surefoot.diagnosis.evidence import Evidence, Remedy, number
+from surefoot.diagnosis.finding import Finding, Measured
 from surefoot.diagnosis.reading import APART, SPIKE
 
 FEWEST = 2  # spikes: one alone may be an accident
@@ -13,16 +13,16 @@ SOURCE = (
 CLIPPED = "Godbole et al. 2023, Deep Learning Tuning Playbook: clip at the 90th percentile of the gradient's norm"
 
 PICTURE = (
-    "The descent goes well, but now and then one step is wildly long: a few samples there point with enormous force in a direction of their own. "
-    "Afterwards the way down has to be made again."
+    "The descent goes well, but now and then one step is wildly long: a few samples there point with enormous force in a direction"
+    " of their own. Afterwards the way down has to be made again."
 )
 FORMULA = (
-    f"Score of a step: (loss - running median) / (1.4826 x running median of its absolute value). Spikes score {SPIKE:g} or more and {APART:g} times as much as "
-    f"every step that is none. The remedy caps |g|: {CLIPPED}."
+    "Score of a step: (loss - running median) / (1.4826 x running median of its absolute value). "
+    f"Spikes score {SPIKE:g} or more, and {APART:g} times as much as every step that is none. The remedy caps |g|: {CLIPPED}."
 )
 
 
-def spiking(seen: Seen) -> Finding | None:
+def spiking(seen: Measured) -> Finding | None:
     """Rare, isolated and high."""
     read = seen.reading
     count = len(read.spikes)

@@ -1,11 +1,11 @@
-"""Far too short steps.  three times the rate does three times as much, and there is much to do -> finding, with a rate and what this one would take."""
+"""Far too short steps.  three times the rate does three times as much, with much to do -> finding, with a better rate."""
 
 from __future__ import annotations
 
 import math
 
-from surefoot.diagnosis.diagnosis import Evidence, Remedy, number
-from surefoot.diagnosis.finding import Finding, Seen, nice
+from surefoot.diagnosis.evidence import Evidence, Remedy, number
+from surefoot.diagnosis.finding import Finding, Measured, nice
 
 TRIPLE = 2.0  # times the progress at three times the rate: 3 where the loss falls in a straight line
 WORTH = 0.1  # of all that was gained so far: what the best of the forks gains beyond the rate's own
@@ -20,21 +20,21 @@ SOURCE = "fork: the same steps on the same batches at other rates"
 FORKED = "calibrated on benchmarks/verdicts (calibration runs)"
 
 PICTURE = (
-    "The steps are so short that the walk down the mountain would take days: every step goes the right way, there is nothing in the way, and longer ones "
-    "would get there sooner."
+    "The steps are so short that the walk down the mountain would take days: every step goes the right way, there is nothing in "
+    "the way, and longer ones would get there sooner."
 )
 FORMULA = (
-    "While lr L is far below 1 the loss falls by lr |g|^2 per step: k steps at 3 lr do what 3k steps at lr do. alpha = -(g1.d)/(g0.d) near -1 says that "
-    "the slope is the same before and after a step."
+    "While lr L is far below 1 the loss falls by lr |g|^2 per step: k steps at 3 lr do what 3k steps at lr do. alpha = "
+    "-(g1.d)/(g0.d) near -1 says that the slope is the same before and after a step."
 )
 
 
-def too_small(seen: Seen) -> Finding | None:
+def too_small(seen: Measured) -> Finding | None:
     """More would be gained at once with longer steps."""
     return _measured(seen) if seen.examination is not None and seen.examination.forks is not None else _traced(seen)
 
 
-def _measured(seen: Seen) -> Finding | None:
+def _measured(seen: Measured) -> Finding | None:
     found, read = seen.examination, seen.reading
     assert found is not None
     assert found.forks is not None
@@ -44,7 +44,8 @@ def _measured(seen: Seen) -> Finding | None:
     if not (own > 0 and more > (TRIPLE - 1) * own and best > WORTH * found.scale):
         return None
     rate = nice(STAND_OFF * found.best * forks.rate) if found.best > 3 else nice(found.best * forks.rate)
-    told = f"In {forks.steps} steps from here the loss falls by {number(own)} at {number(forks.rate)} and by {number(own + more)} at three times that."
+    fell = f"the loss falls by {number(own)} at {number(forks.rate)} and by {number(own + more)} at three times that"
+    told = f"In {forks.steps} steps from here {fell}."
     evidence = [
         Evidence(
             "fall of the loss at three times the rate over that at the rate",
@@ -67,12 +68,13 @@ def _measured(seen: Seen) -> Finding | None:
     return Finding("too-small", told, tuple(evidence), Remedy(text, "lr", rate), 0.9, PICTURE, FORMULA)
 
 
-def _traced(seen: Seen) -> Finding | None:
+def _traced(seen: Measured) -> Finding | None:
     read = seen.reading
     if read.unfit or read.slope < FLAT or not read.end < read.start + 3 * read.error:
         return None
     if read.travel < NOWHERE and read.gradient > ALIVE:
-        told = f"All steps together moved the weights by {read.travel:.2g} of their length; the loss is {number(read.end)} after {number(read.start)}."
+        went = f"the loss went from {number(read.start)} to {number(read.end)}"
+        told = f"All steps together moved the weights by {read.travel:.2g} of their length; {went}."
         evidence = [Evidence("length of all steps together, in lengths of the weights", read.travel, NOWHERE, FORKED)]
     else:
         known = math.isfinite(read.steepest)
