@@ -25,8 +25,8 @@ def diagnose(run: Run | Trace, problem: Problem | None = None, *, optimizer: str
 
     From a trace alone it says what the rows can show: they cannot tell a minimum from a better one elsewhere, nor from a saddle. With the
     problem it measures: it goes on from the run's end at a tenth of the rate, at it and at three times, on the same batches (the fork test, which
-    decides), holds the gradient against differences of the loss, and where the loss stands, looks at the curvature and around. That costs a
-    fraction of the run. Nothing of the problem or the run is changed.
+    decides), holds the gradient against differences of the loss, and where the loss stands, looks at the curvature and around. That costs some
+    hundred gradients (docs/verdicts.md), of long runs a small part. Nothing of the problem or the run is changed.
 
     Args:
         run: a finished run, or a trace: of `watch`, of `read_log`, of a run that still goes on.

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from surefoot.descent.path import flattened
+from surefoot.descent.snapshot import World
 from surefoot.diagnosis.ground import Ground
 from surefoot.problem import Problem, trainable
 from surefoot.run import Run
@@ -20,6 +22,7 @@ from surefoot.trace import Column
 FASTER = (2.0, 4.0, 8.0)  # times the run's rate, from the run's start
 KICKS = (0.5, 1.0, 2.0)  # of the way that the run made, or of the length of the weights, whichever is more
 DIRECTIONS = 4
+AFRESH = 2  # starts as the layers themselves draw them
 LONGEST = 500  # steps of each descent
 LARGE = 100_000  # weights: above, one kick of each size
 
@@ -48,7 +51,8 @@ def elsewhere(problem: Problem, run: Run, ground: Ground, begin: Column, end: Co
     lr = float(run.config["lr"])
     size = max(float(np.linalg.norm(end - begin)), float(np.linalg.norm(end)), 1e-2)
     directions = 1 if len(end) > LARGE else DIRECTIONS
-    kicked = [end + kick * size * ground.direction() for kick in KICKS for _ in range(directions)]
+    anew = _anew(problem, int(run.config.get("seed") or 0))
+    kicked = [end + kick * size * ground.direction() for kick in KICKS for _ in range(directions)] + anew
     rates = [lr * times for times in FASTER] + [lr] * len(kicked)
     starts = np.vstack([*([begin] * len(FASTER)), *kicked])
     shorter = replace(run, config={**run.config, "steps": min(int(run.config["steps"]), LONGEST), "validate_every": None})
@@ -59,6 +63,21 @@ def elsewhere(problem: Problem, run: Run, ground: Ground, begin: Column, end: Co
     by_rate = best < len(FASTER)
     start = None if by_rate else state_at(problem, run, starts[best])
     return Elsewhere(float(losses[best]), rates[best] if by_rate else None, start, ends.gradients)
+
+
+def _anew(problem: Problem, seed: int) -> list[Column]:
+    """The weights that the model's layers draw when they are made; none where they do not say how."""
+    rows = []
+    for drawn in range(seed + 1, seed + 1 + AFRESH):
+        model = copy.deepcopy(problem.model)
+        with World.seeded(drawn).entered():
+            for module in model.modules():
+                if callable(reset := getattr(module, "reset_parameters", None)):
+                    reset()
+        row = flattened([p.detach() for p in trainable(model).values()])
+        if not torch.equal(row, flattened([p.detach() for p in trainable(problem.model).values()])):
+            rows.append(row.double().cpu().numpy())
+    return rows
 
 
 def state_at(problem: Problem, run: Run, row: Column) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from surefoot.diagnosis.finding import Finding, Measured
 NOISY = 1.0  # trace of the covariance of the batch gradients over the squared norm of their mean
 DROP = 0.01  # of what was gained: how much lower a tenth of the rate gets
 OF_LOSS = 0.1  # of the loss, where that is less
-CLEAR = 0.4  # of the loss over the sample: a drop that needs no error
+CLEAR = 0.4  # of the loss over the sample, or of what was gained: a drop that needs no error
 SEEN = 1.5  # standard errors of that, while the loss over the sample agrees
 STANDS = 4.0  # standard errors of the fall over the last third, up to which it stands
 FALLING, SURE = (
@@ -62,7 +62,7 @@ def _measured(seen: Measured) -> Finding | None:
     share, sure = found.trend
     stands = (share < FALLING or sure < SURE) if math.isfinite(share) else read.fall < STANDS
     drop = found.ends[1.0] - found.ends[0.1]
-    seen_twice = drop > 0 and (lower > SEEN * error or drop > CLEAR * abs(found.ends[1.0]))
+    seen_twice = drop > 0 and (lower > SEEN * error or drop > CLEAR * min(abs(found.ends[1.0]), found.scale))
     if not (stands and seen_twice and max(lower, drop) > min(DROP * found.scale, OF_LOSS * abs(found.loss))):
         return None
     told = f"The loss has stopped falling near {number(found.loss)}; at a tenth of the rate it falls by {number(lower)} in {found.forks.steps} steps."

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from surefoot.diagnosis.diagnosis import Diagnosis
 from surefoot.figures.layers import Marks, Panels
 from surefoot.figures.pictures.fit import fit_picture
+from surefoot.figures.pictures.forks import forks_picture
 from surefoot.figures.pictures.landscape import landscape_picture
 from surefoot.figures.pictures.loss import loss_picture
 from surefoot.figures.pictures.multiples import multiples_picture
@@ -58,6 +60,7 @@ PICTURES: dict[tuple[type, str], Picture] = {
     (Run, "fit"): lambda run, beside: fit_picture(run, beside.problem),
     (Found, "rate"): _with_limits(found_picture),
     (Found, "map"): _with_limits(found_map),
+    (Diagnosis, "forks"): _alone(forks_picture),
     (Surface, "landscape"): _alone(landscape_picture),
     (Surface, "3d"): _alone(relief_picture),
     (Surface, "multiples"): _alone(multiples_picture),
