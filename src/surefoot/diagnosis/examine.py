@@ -36,9 +36,10 @@ NAN = math.nan
 ANNEALED = 0.3  # of the highest rate: below it a run is examined where it still went at half of that
 ALPHA_STEPS = 8
 BATCHES = 12  # whose gradients tell the noise
-CURVED = 512  # samples that curvature is measured on
+CURVED = 256  # samples that curvature is measured on
 MOST_WEIGHTS = 300_000  # for which curvature is measured
 STILL = 1e-3  # of what was gained (or of a hundredth of the loss, where nothing was): forks that lower the loss by less stand still
+PATIENCE = 0.5  # seconds for the course of the run
 COURSE = 48  # points of the run at which the loss over the sample is taken
 LOWER = 1e-3  # of the same: a place lower by less is not lower
 NOTHING = 1e-5  # of what was gained: so little is nothing, however level the ground
@@ -275,7 +276,7 @@ def _at(problem: Problem, run: Run, row: Column) -> Problem:
     made = state_at(problem, replace(run, weights=state), row)
     moved = copy.deepcopy(problem.model)
     moved.load_state_dict(made)
-    return problem.with_(model=moved)
+    return problem.with_(model=moved, validation=None)  # whose loss nobody asks for here
 
 
 # ---- what is asked of what was found
@@ -296,7 +297,8 @@ def _course(ground: Ground, run: Run) -> Column:
     """The loss over the sample along the path."""
     if len(run.path) < 12:
         return np.empty(0)
-    picked = np.unique(np.linspace(0, len(run.path) - 1, COURSE).round().astype(int))
+    count = int(min(COURSE, max(12, PATIENCE / ground.rows.seconds)))
+    picked = np.unique(np.linspace(0, len(run.path) - 1, count).round().astype(int))
     return ground.losses(np.stack([row_of(ground.rows.problem, run.path[int(index)]) for index in picked]))
 
 

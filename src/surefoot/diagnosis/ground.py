@@ -17,7 +17,8 @@ from surefoot.problem import Problem, is_pair
 from surefoot.surfaces.grid import Rows
 from surefoot.trace import Column
 
-SAMPLE = 2048  # training samples that losses and gradients are measured on, at most
+SAMPLE, FEWER = 2048, (512, 128)  # training samples that losses and gradients are measured on, and how many where a pass takes
+DEAR = 0.02  # seconds or more: a diagnosis makes some hundred passes
 STEP = 1e-5  # of the weights' length, in float64: differences of the loss this far apart are exact to about ten digits
 COARSE_STEP = 3e-3  # the same in float32
 TENSORS = 24  # without a gradient that are looked at
@@ -27,10 +28,10 @@ class Ground:
     """The loss of a problem as a function of its trainable weights in one row."""
 
     def __init__(self, problem: Problem, seed: int = 0) -> None:
-        data = "train" if not is_pair(problem.data) or len(problem.data[0]) <= SAMPLE else SAMPLE
-        if not is_pair(problem.data) and not _plain(problem):
-            data = SAMPLE
-        self.rows, self.exact = _rows(problem, data, seed)
+        self.rows, self.exact = _rows(problem, _samples(problem, SAMPLE), seed)
+        for fewer in FEWER:
+            if self.rows.seconds > DEAR and self.rows.count > fewer:
+                self.rows, self.exact = _rows(problem, _samples(problem, fewer), seed)
         self.random = np.random.default_rng(seed)
         self.gradients = 0
 
@@ -99,6 +100,13 @@ def _rows(problem: Problem, data: str | int, seed: int) -> tuple[Rows, bool]:
         return Rows(doubled, data, seed), True
     except (RuntimeError, TypeError, ValueError):
         return Rows(problem, data, seed), False
+
+
+def _samples(problem: Problem, most: int) -> str | int:
+    """All of the training data, or so many samples of it."""
+    if is_pair(problem.data):
+        return "train" if len(problem.data[0]) <= most else most
+    return "train" if _plain(problem) else most
 
 
 def _plain(problem: Problem) -> bool:
