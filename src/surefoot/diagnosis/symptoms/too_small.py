@@ -13,6 +13,7 @@ SHORT = -0.5  # alpha: steps that stay far before the minimum along their line
 LATE = 0.2  # share of the fall made in the second half: half of it in a straight line
 TRAVEL = 0.5  # lengths of the weights, all steps together
 STRAIGHT = (0.36, 0.65)  # on a trace without alpha: share of the fall made in the second half, of a fall in a straight line
+LAST = 0.12  # of such a fall: share made in the last fifth
 NOWHERE, ALIVE = 0.06, 0.3  # the same, where even the fall is lost in noise; and the gradient over its highest level
 FLAT = 1e-3  # of the loss: what the gradient promises over the length of the weights; below it the ground is level
 STAND_OFF = 0.5
@@ -78,7 +79,11 @@ def _traced(seen: Measured) -> Finding | None:
         evidence = [Evidence("length of all steps together, in lengths of the weights", read.travel, NOWHERE, FORKED)]
     else:
         known = math.isfinite(read.steepest)
-        short = read.steepest < SHORT if known else read.travel < TRAVEL or STRAIGHT[0] < read.late < STRAIGHT[1]
+        short = (
+            read.steepest < SHORT
+            if known
+            else read.travel < TRAVEL or (STRAIGHT[0] < read.late < STRAIGHT[1] and read.recent > LAST)
+        )
         if not (read.end < read.start and read.late > LATE and short):
             return None
         told = (
