@@ -20,6 +20,9 @@ LOWEST = {"bowl of 50": 10.0, "dish": -1.0, "booth": 0.0, "matyas": 0.0, "dixon-
 
 scattered = bind(held_planes.scattered, planes.curvatures(30, 12), noise=2.0, batch_size=4, away=1.5, seed=2)
 
+few_friedman = bind(held_samples.friedman, 1, (80,), samples=240, learn=36, noise=4.0, activation=nn.ReLU, seed=12)
+little_text = bind(held_samples.next_character, held_samples.windowed, learn=150, batch_size=30)
+
 
 def ladders() -> Iterator[Case]:
     for part in functions, small_networks, tables, networks:
@@ -55,7 +58,7 @@ def small_networks(at: bind[Iterator[Case]]) -> Iterator[Case]:
     yield from at("counts", bind(held_samples.counts, seed=5), 0.1, (-7, -5, -3, -1, 0), steps=400)
     yield from at("outliers", bind(held_samples.outliers, seed=6), 0.3, (-7, -5, -3, -1, 0, 1), steps=400)
     yield from at("outliers", bind(held_samples.outliers, seed=6), 0.1, (-6, -3, -1), "momentum", 400, schedule="linear")
-    yield from at("sparse", bind(held_samples.sparse, seed=7), 0.1, (-6, -4, -2, -1, 0), steps=500)
+    yield from at("sparse", bind(held_samples.sparse, seed=7), 0.1, (-6, -4, -2, -1, 0, 3), steps=500)
     yield from at("sparse", bind(held_samples.sparse, seed=7), 0.3, (-6, -2, -1, 0), "adam", 500)
     yield from at("linnerud", held_samples.linnerud, 0.3, (-7, -5, -3, -1, 0, 1), steps=150)
     yield from at("ranked", bind(held_samples.ranked, seed=3), 3.0, (-6, -4, -2, -1, 0), steps=300)
@@ -70,7 +73,7 @@ def tables(at: bind[Iterator[Case]]) -> Iterator[Case]:
     yield from at("linear friedman", noisy, 0.1, (-6, -4, -1, 0, 1), steps=400)
     yield from at("linear friedman", noisy, 0.03, (-5, -1, 0), "momentum", 400)
     yield from at(
-        "friedman2", bind(held_samples.friedman, 2, (20, 20), activation=nn.ELU, seed=4), 0.1, (-6, -4, -2, -1, 0), steps=500
+        "friedman2", bind(held_samples.friedman, 2, (20, 20), activation=nn.ELU, seed=4), 0.1, (-6, -4, -2, -1, 0, 3), steps=500
     )
     yield from at(
         "friedman2",
@@ -81,7 +84,7 @@ def tables(at: bind[Iterator[Case]]) -> Iterator[Case]:
         300,
         schedule="warmup-cosine",
     )
-    yield from at("narrow wine", bind(held_samples.narrow, seed=2), 0.3, (-7, -5, -2, -1, 0), steps=400)
+    yield from at("narrow wine", bind(held_samples.narrow, seed=2), 0.3, (-7, -5, -2, -1, 0, 4), steps=400)
     yield from at("narrow wine", bind(held_samples.narrow, seed=2), 0.1, (-4, -1, 0), "rmsprop", 300, schedule="cosine")
 
 
@@ -90,21 +93,32 @@ def networks(at: bind[Iterator[Case]]) -> Iterator[Case]:
     yield from at("swiss roll", bind(held_samples.roll, seed=5), 0.03, (-6, -2, -1, 0), "adam", 400, schedule="one-cycle")
     yield from at("checkers", bind(held_samples.checkers, seed=2), 0.03, (-6, -4, -1, 0), "adamw", 500)
     images = held_samples.images
-    yield from at("normalized images", bind(images, held_samples.normalized), 0.3, (-7, -5, -2, -1), steps=150)
+    yield from at("normalized images", bind(images, held_samples.normalized), 0.3, (-7, -5, -2, -1, 0, 1), steps=150)
     yield from at("averaged images", bind(images, held_samples.averaged), 0.03, (-6, -4, -1, 0), "adam", 150)
     yield from at("averaged images", bind(images, held_samples.averaged), 0.1, BEST, "nesterov", 150, schedule="cosine")
     yield from at("attended images", bind(images, held_samples.Attending), 0.03, (-6, -4, -2, -1), "adamw", 150)
     text = held_samples.next_character
     yield from at("windowed text", bind(text, held_samples.windowed), 0.03, (-6, -4, -2, -1), "adam", 150)
     yield from at("recurrent text", bind(text, held_samples.recurrent), 1.0, (-6, -4, -1, 0), "momentum", 100)
+    yield from at("normalized images", bind(images, held_samples.normalized), 0.3, (-1, 0), "momentum", 200, schedule="cosine")
+    yield from at("attended images", bind(images, held_samples.Attending), 1.0, (-6, -1, 0, 4), steps=200, schedule="warmup-linear")
+    yield from at("recurrent text", bind(text, held_samples.recurrent), 0.01, (-5, -1, 0), "rmsprop", 100, schedule="warmup-cosine")
+    yield from at("few friedman", few_friedman, 0.01, (-5, -3, -2, -1), "adamw", 300)
+    yield from at("little text", little_text, 0.03, (-6, -4, -2, -1), "adamw", 200)
     yield from at("half seen", held_samples.half_seen, 0.01, (-6, -4, -1, 0), "adamw", 200)
     yield from at("half seen", held_samples.half_seen, 1.0, (-5, -2, -1, 0), "sgd", 200, schedule="warmup-cosine")
 
 
 def near_the_edge() -> Iterator[Case]:
-    """Full-batch gradient descent of four small networks, where the curvature settles at 2 / rate."""
+    """Full-batch gradient descent of six small networks, where the curvature settles at 2 / rate."""
     at = bind(fine, "held-out")
     yield from at("small iris", bind(held_samples.iris, (24, 24), seed=2), (0.6, 0.9, 1.3), 500)
-    yield from at("s-curve", bind(held_samples.roll, "s_curve", 150, (32, 32), seed=1), (0.12, 0.17, 0.25), 500)
+    yield from at("s-curve", bind(held_samples.roll, "s_curve", 150, (32, 32), seed=1), (0.12, 0.17, 0.25, 0.32), 500)
     yield from at("friedman3", bind(held_samples.friedman, 3, (32, 32), samples=120, seed=2), (0.1, 0.15, 0.22), 500)
+    yield from at("squared wine", bind(held_samples.squared_wine, seed=1), (0.6, 0.8, 1.2), 300)
+    yield from at("squared wine", bind(held_samples.squared_wine, seed=1), (0.8, 1.1, 1.6), 600)
+    small = bind(held_samples.roll, "swiss_roll", 120, (32, 32), seed=3)
+    yield from at("small swiss", small, (0.12, 0.15, 0.3, 0.4), 600)
     yield from at("tied wine", bind(held_samples.narrow, "wine", 6, "full", 1, True), (0.5, 0.8, 1.2), 400)
+    yield from at("friedman3", bind(held_samples.friedman, 3, (32, 32), samples=120, seed=2), (0.08, 0.13), 600)
+    yield from at("small iris", bind(held_samples.iris, (24, 24), seed=2), (0.7, 1.1), 600)

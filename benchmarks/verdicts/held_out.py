@@ -165,14 +165,12 @@ def other_bugs() -> Iterator[Case]:
 
 
 def overfits() -> Iterator[Case]:
-    few = bind(held_samples.friedman, 1, (80,), samples=240, learn=36, noise=4.0, activation=nn.ReLU, seed=12)
-    yield from put("overfitting", "few friedman", few, "36 samples with noise, memorized", plain(0.002, 500, "adamw"),
+    yield from put("overfitting", "few friedman", held_ladders.few_friedman, "36 samples with noise, memorized", plain(0.002, 500, "adamw"),
                    plain(0.003, 800, "momentum"))  # fmt: skip
     wine = bind(held_samples.wine, (48,), nn.SiLU, learn=60, batch_size=12, seed=13)
     yield from put("overfitting", "shuffled wine", lambda: samples.shuffled(wine()), "labels shuffled, memorized",
                    plain(0.003, 400, "adam"), plain(0.02, 800, "momentum"))  # fmt: skip
-    text = bind(held_samples.next_character, held_samples.windowed, learn=150, batch_size=30)
-    yield from put("overfitting", "little text", text, "150 characters, memorized", plain(0.01, 400, "adamw"),
+    yield from put("overfitting", "little text", held_ladders.little_text, "150 characters, memorized", plain(0.01, 400, "adamw"),
                    plain(0.003, 600, "rmsprop"))  # fmt: skip
     images = bind(held_samples.images, held_samples.Attending, learn=120, batch_size=24)
     yield from put("overfitting", "shuffled images", lambda: samples.shuffled(images()), "labels shuffled, memorized",

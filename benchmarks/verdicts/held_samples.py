@@ -58,6 +58,13 @@ def iris(widths: tuple[int, ...] = (12,), activation: Any = nn.Tanh, batch_size:
     return Problem(model, (x, one_of(y)), loss=mse, batch_size=batch_size, name="iris")
 
 
+def squared_wine(learn: int = 100, seed: int = 0) -> Problem:
+    """A hundred wines by the squared error of their kinds as vectors."""
+    x, y = table("wine", seed)
+    model = dense(13, 32, 32, 3, seed=seed)
+    return Problem(model, (x[:learn], one_of(y)[:learn]), loss=mse, batch_size="full", name="squared wine")
+
+
 def linnerud(widths: tuple[int, ...] = (), learn: int = 20, batch_size: int | str = "full", seed: int = 0) -> Problem:
     """Twenty athletes: three measures of the body from three exercises."""
     found = datasets.load_linnerud()
