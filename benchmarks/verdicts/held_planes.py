@@ -92,7 +92,7 @@ def three_hump_camel(x: Tensor) -> Tensor:
 
 
 def mccormick(x: Tensor) -> Tensor:
-    """-1.9132 at (-0.5472, -1.5472); every pi further along (1, 1) another minimum, pi higher to the upper right."""
+    """-1.9132 at (-0.5472, -1.5472); every pi further along (1, 1) a minimum that is higher by pi, and one lower by pi the other way."""
     a, b = x[0], x[1]
     return torch.sin(a + b) + (a - b) ** 2 - 1.5 * a + 2.5 * b + 1
 
