@@ -120,5 +120,4 @@ def near_the_edge() -> Iterator[Case]:
     small = bind(held_samples.roll, "swiss_roll", 120, (32, 32), seed=3)
     yield from at("small swiss", small, (0.12, 0.15, 0.3, 0.4), 600)
     yield from at("tied wine", bind(held_samples.narrow, "wine", 6, "full", 1, True), (0.5, 0.8, 1.2), 400)
-    yield from at("friedman3", bind(held_samples.friedman, 3, (32, 32), samples=120, seed=2), (0.08, 0.13), 600)
     yield from at("small iris", bind(held_samples.iris, (24, 24), seed=2), (0.7, 1.1), 600)
