@@ -105,6 +105,11 @@ LOW = (-4, 0)
 
 def calibration_ladders() -> Iterator[Case]:
     at = functools.partial(ladder, "calibration")
+    yield from _ladders_here(at)
+    yield from _ladders_there(at)
+
+
+def _ladders_here(at: functools.partial[Iterator[Case]]) -> Iterator[Case]:
     ten = functools.partial(planes.quadratic, planes.curvatures(100, 10))
     yield from at("bowl of 10", ten, 1.5, (-6, -4, -2, -1, 0, 1), steps=150)
     yield from at("bowl of 10", ten, 0.3, (-6, -4, -2, -1, 0, 1), "momentum", 120)
@@ -143,8 +148,7 @@ def calibration_ladders() -> Iterator[Case]:
     yield from at("squeeze", functools.partial(samples.squeeze, seed=2), 0.01, (-5, -1, 0, 1), "adamw", 400)
 
 
-def held_out_ladders() -> Iterator[Case]:
-    at = functools.partial(ladder, "held-out")
+def _ladders_there(at: functools.partial[Iterator[Case]]) -> Iterator[Case]:
     rotated = functools.partial(planes.quadratic, planes.curvatures(30, 20), seed=7, offset=0.5)
     yield from at("rotated bowl", rotated, 1.2, (-6, -4, -2, -1, 0, 1), steps=80)
     yield from at("rotated bowl", rotated, 0.4, (-6, -4, -2, -1, 0, 1), "momentum", 100)
@@ -186,9 +190,12 @@ def held_out_ladders() -> Iterator[Case]:
 
 def candidates() -> list[Case]:
     """Every case, those without a label too."""
+    import held_ladders
+    import held_out
     import planted
 
-    return [*planted.calibration(), *planted.held_out(), *calibration_ladders(), *held_out_ladders(), *near_the_edge()]
+    calibration = [*planted.calibration(), *calibration_ladders(), *near_the_edge()]
+    return [*calibration, *held_out.planted_cases(), *held_ladders.ladders(), *held_ladders.near_the_edge()]
 
 
 def labelled() -> list[Case]:
@@ -215,8 +222,8 @@ def near_the_edge() -> Iterator[Case]:
     squeeze = functools.partial(samples.squeeze, batch_size="full", seed=2)
     yield from fine("calibration", "squeeze", squeeze, (1.0, 1.3, 1.7), 600)
     yield from fine("calibration", "prototypes", samples.prototypes, (0.5, 1.0, 1.5, 2.0), 300)
-    yield from fine("held-out", "squared digits", samples.squared_digits, (0.7, 1.0, 1.4, 2.0), 400)
-    yield from fine("held-out", "waves", functools.partial(samples.waves, seed=2), (0.16, 0.2, 0.25, 0.3), 600)
+    yield from fine("calibration", "squared digits", samples.squared_digits, (0.7, 1.0, 1.4, 2.0), 400)
+    yield from fine("calibration", "waves", functools.partial(samples.waves, seed=2), (0.16, 0.2, 0.25, 0.3), 600)
 
 
 def parameters(model: nn.Module) -> list[nn.Parameter]:

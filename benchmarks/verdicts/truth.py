@@ -8,7 +8,8 @@ The labels:
 
 - overflow: not finite.  diverging: above the start by nine gaps or more; above it by less than that: left out.
 - overfitting: the validation loss (mean of three measurements) ended 15 % or more above its lowest, while the batches' losses fell by 40 % or
-  more; risen by 4 % or more otherwise: left out.
+  more; risen by 4 % or more otherwise: left out.  On the held-out side the full training loss at the end must also lie 5 % or more below
+  that at the step of the lowest validation loss; the labels of the calibration side, which are older, do without.
 - local-minimum: none of the three rates, near or far, changes the excess by 1 %, it is 2 % of the gap or more, and all eigenvalues are positive.
 - too-small: the best rate is 30 times as large or more and half of the gap is left; or 8 times as large or more, 30 % of the gap is left,
   and ten times the rate leaves less than 60 % of that.
@@ -37,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 import cases
+import held_ladders
 import numpy as np
 import torch
 from cases import STEP, Case
@@ -49,6 +51,7 @@ from surefoot.descent.validate import evaluating, mean_loss
 FILE = Path(__file__).with_name("labels.json")
 RUNGS = range(-7, 7)
 FAR = 1000
+LOWEST = {**cases.LOWEST, **held_ladders.LOWEST}
 
 
 # ---- what is measured
@@ -135,6 +138,13 @@ def fell(run: Run) -> float:
     return float(losses[-width:].mean() / losses[max(0, low - width // 2) : low + width // 2 + 1].mean())
 
 
+def fell_full(problem: Problem, run: Run) -> float:
+    """The full training loss at the end over that at the step of the lowest validation loss."""
+    low = int(np.nanargmin(run.trace["validation_loss"]))
+    index = int(np.abs(np.asarray(run.path.steps) - low).argmin())
+    return full_loss(problem, at(problem, run.path[-1])) / full_loss(problem, at(problem, run.path[index]))
+
+
 def measured(case: Case, grid: dict[float, float]) -> dict[str, Any]:
     problem = case.build()
     run = case.run()
@@ -146,6 +156,8 @@ def measured(case: Case, grid: dict[float, float]) -> dict[str, Any]:
         smooth = np.convolve(validation, np.ones(3) / 3, "valid")
         m["validation"] = [float(smooth[0]), float(smooth.min()), float(smooth[-1])]
         m["fell"] = fell(run)
+        if case.split == "held-out":
+            m["fell_full"] = fell_full(problem, run)
     m["grid"] = grid
     if run.ended == "steps":
         m["on"] = {name: gone_on(problem, run, factor) for name, factor in (("tenth", 0.1), ("same", 1.0), ("triple", 3.0))}
@@ -153,7 +165,7 @@ def measured(case: Case, grid: dict[float, float]) -> dict[str, Any]:
         m["weights"] = sum(p.numel() for p in cases.parameters(problem.model))
         if m["full"] and (m["weights"] <= 20 or case.settings["optimizer"] == "sgd"):
             m["eigenvalues"] = eigenvalues(problem, run.path[-1])
-    m["known"] = cases.LOWEST.get(case.problem)
+    m["known"] = LOWEST.get(case.problem)
     return m
 
 
@@ -188,7 +200,7 @@ def _overfit(m: dict[str, Any], lr: float, constant: bool, gap: float, excess: f
     if "validation" not in m:
         return None
     _, low, last = m["validation"]
-    if last >= 1.15 * low and m.get("fell", 1.0) <= 0.6:
+    if last >= 1.15 * low and m.get("fell", 1.0) <= 0.6 and m.get("fell_full", 0.0) <= 0.95:
         return "overfitting", f"validation {low:.3g} -> {last:.3g}"
     return ("", f"validation {low:.3g} -> {last:.3g}") if last >= 1.04 * low else None
 
@@ -299,7 +311,7 @@ def relabelled() -> None:
     for name, m in entries.items():
         case = candidates[name]
         m["grid"] = {float(rate): loss for rate, loss in m["grid"].items()}
-        m["known"] = cases.LOWEST.get(case.problem)
+        m["known"] = LOWEST.get(case.problem)
         if "validation" in m and "fell" not in m and m["ended"] == "steps":
             m["fell"] = fell(case.run())
         m["label"], m["reason"] = label(m, case.settings["lr"], case.settings.get("schedule", "constant") == "constant")
