@@ -259,7 +259,7 @@ def _clock(kept: Mapping[str, Column]) -> Column:
 def _share(loss: Column, clock: Column, since: float, start: float, end: float) -> float:
     if len(loss) < FEWEST or not start > end:
         return NAN
-    at = int(np.searchsorted(clock, since))
+    at = int(np.searchsorted(clock, since - 1e-9))  # the sum of the rates is rounded: at a tie the unit of the rate would decide
     reach = max(1, len(loss) // 24)
     return float((np.median(loss[max(0, at - reach) : at + reach + 1]) - end) / (start - end))
 
@@ -349,7 +349,7 @@ def _spikes(loss: Column, step: Column, gained: float, full: bool) -> tuple[tupl
     above = loss - _running(loss, reach)
     wide = max(12, count // 12)
     spread = 1.4826 * _running(np.abs(above), wide)
-    score = above / np.maximum(spread, 1e-12 * float(np.abs(loss).max()))
+    score = above / np.maximum(spread, max(1e-12 * float(np.abs(loss).max()), 1e-300))  # a loss of 0 throughout has no spread
     score[: max(2, count // 50)] = 0.0  # the first steps are no spikes
     tops: list[tuple[float, int]] = []
     while len(tops) <= MOST_SPIKES * count + 1:
