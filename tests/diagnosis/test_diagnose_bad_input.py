@@ -51,10 +51,8 @@ def test_not_a_number_from_the_first_step(bad, rows):
     answer = sf.diagnose(trace(np.full(rows, bad)))
     assert told(answer) == "overflow"
     assert answer.remedy.setting is None  # no rate helps
-    problem = sf.Problem.of(lambda w: (w * bad).sum(), start=[1.0])
-    made = sf.descend(problem, lr=0.1, steps=20, optimizer="sgd")
-    assert told(sf.diagnose(made)) == "overflow"
-    assert told(sf.diagnose(made, problem)) == "overflow"
+    problem = sf.Problem.of(lambda w: (w * bad).sum(), start=[1.0])  # `descend` itself refuses it
+    assert told(sf.diagnose(trace(np.full(rows, bad)), problem, optimizer="sgd")) == "overflow"
 
 
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])
@@ -209,7 +207,7 @@ PROBLEMS = {
     "float64": lambda: regression(model=nn.Linear(3, 1).double()).with_(data=tuple(part.double() for part in data())),
     "float32 only": lambda: regression(model=Single()),
     "one batch": lambda: sf.Problem(nn.Linear(3, 1), [data()], loss=nn.functional.mse_loss),
-    "one sample": lambda: regression(count=1),
+    "one sample": lambda: regression(count=1, batch_size="full"),
     "frozen part": lambda: frozen(),
 }
 

@@ -183,7 +183,7 @@ def test_detailed_names_sources(kind, with_problem):
 
 
 def test_unknown_depth_names_those_there_are():
-    with pytest.raises(sf.SettingError, match=r"basic.*medium.*detailed"):
+    with pytest.raises(sf.SettingError, match=r"deep.*basic, detailed, medium"):
         found("well").explain("deep")
 
 
@@ -311,11 +311,15 @@ def test_a_trace_and_a_model_that_stands_at_its_end(kind):
         assert answer.verdict == found(kind).verdict
 
 
-def planted_optimizer(parameters, lr):
-    return torch.optim.SGD(parameters, lr=lr, momentum=0.5)
+class Own(torch.optim.SGD):
+    pass
 
 
-@pytest.mark.parametrize("optimizer", [functools.partial(torch.optim.SGD, momentum=0.5), planted_optimizer, torch.optim.Rprop])
+def planted_optimizer(model):
+    return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.5)
+
+
+@pytest.mark.parametrize("optimizer", [functools.partial(torch.optim.SGD, momentum=0.5), planted_optimizer, Own])
 @pytest.mark.parametrize("lr", [0.02, 50.0])
 def test_optimizers_of_the_users_own_lose_the_forks_only(optimizer, lr):
     problem = regression()
