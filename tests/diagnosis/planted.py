@@ -86,7 +86,7 @@ RUNS = {
     "wrong well": (lambda: tilted(1.2), {"lr": 0.1, "steps": 200}),
     "level": (lambda: sf.Problem.of(lambda x: torch.tanh(x).sum(), start=torch.tensor([12.0]).double()), {"lr": 0.1, "steps": 60}),
     "upside down": (upside_down, {"lr": 0.01, "steps": 60}),
-    "noisy": (lambda: regression(noise=2.0), {"lr": 0.25, "steps": 300}),
+    "noisy": (lambda: regression(noise=2.0), {"lr": 0.25, "steps": 1000}),
     "well": (regression, {"lr": 0.02, "steps": 60}),
     "loader": (loader, {"lr": 0.05, "steps": 60}),
 }

@@ -1,5 +1,7 @@
 """Traces and problems that are awkward: always an answer of the closed set, or the error of the problem itself; never a warning."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import surefoot as sf
 from surefoot.diagnosis.verdicts import VERDICTS
-from tests.diagnosis.planted import descent, quadratic, regression, trace
+from tests.diagnosis.planted import RUNS, descent, quadratic, regression, run, trace
 
 NAN, INF = np.nan, np.inf
 
@@ -73,16 +75,19 @@ def test_unknown_rate_needs_no_number():
     assert answer.remedy.value is None
 
 
+def shifted(offset, a):
+    problem = sf.Problem.of(lambda w: (w * w).sum() / 2 + offset, start=torch.ones(1, dtype=torch.float64))
+    return problem, sf.descend(problem, lr=a, steps=80, optimizer="sgd")
+
+
+@pytest.mark.parametrize("offset", [-1000, 1000])
 @pytest.mark.parametrize("a", [0.001, 0.5, 1.99, 2.05])
-def test_negative_losses_are_judged_alike(a):
-    plain = quadratic(1.0)
-    shifted = sf.Problem.of(lambda w: (w * w).sum() / 2 - 1000, start=torch.ones(1, dtype=torch.float64))
-    runs = [sf.descend(problem, lr=a, steps=80, optimizer="sgd") for problem in (plain, shifted)]
-    assert runs[1].trace["loss"][0] == pytest.approx(-999.5)
-    with_problem = [told(sf.diagnose(made, problem)) for made, problem in zip(runs, (plain, shifted), strict=True)]
-    assert with_problem[0] == with_problem[1]
-    alone = [told(sf.diagnose(made)) for made in runs]
-    assert alone[0] == alone[1]
+@pytest.mark.parametrize("with_problem", [True, False])
+def test_a_constant_added_to_the_loss_changes_no_verdict(offset, a, with_problem):
+    verdicts = []
+    for problem, made in (shifted(0, a), shifted(offset, a)):
+        verdicts.append(told(sf.diagnose(made, problem) if with_problem else sf.diagnose(made)))
+    assert verdicts[0] == verdicts[1]
 
 
 def test_gaps_and_steps_that_are_there_twice_are_judged_alike():
@@ -124,6 +129,24 @@ def test_logs_with_few_columns(columns, shape):
         assert verdict in ("diverging", "broken")
     if shape == "falls":
         assert verdict not in ("diverging", "broken", "overflow")
+
+
+@pytest.mark.parametrize("kind", RUNS)
+@pytest.mark.parametrize("rate", [NAN, 0.0])
+def test_logs_without_a_rate(kind, rate):
+    problem, made = run(kind)
+    columns = {**{name: made.trace[name] for name in made.trace.columns}, "lr": np.full(len(made.trace), rate)}
+    there = copy.deepcopy(problem.model)
+    there.load_state_dict(made.weights)
+    for answer in (
+        sf.diagnose(sf.Trace(columns)),
+        sf.diagnose(sf.Trace(columns), problem.with_(model=there)),
+        sf.diagnose(sf.Trace(columns), problem),
+    ):
+        told(answer)
+        value = answer.remedy.value if answer.remedy is not None and answer.remedy.setting == "lr" else 1.0
+        assert 0 < value < INF
+        assert "not a number" not in (answer.remedy.text if answer.remedy is not None else "")
 
 
 def test_a_rate_of_zero():

@@ -330,6 +330,26 @@ def test_optimizers_of_the_users_own_lose_the_forks_only(optimizer, lr):
     assert answer.forks == {}
 
 
+def dead_network():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
+    with torch.no_grad():
+        model[0].bias.fill_(-100.0)
+    return regression(model=model)
+
+
+@pytest.mark.parametrize("kind", [*RUNS, "dead"])
+def test_without_forks_every_kind_is_answered(kind):
+    make, settings = RUNS.get(kind, (dead_network, {"lr": 0.3, "steps": 100}))
+    problem = make()
+    answer = sf.diagnose(sf.descend(problem, **{**settings, "optimizer": Own}), problem)
+    assert answer.verdict in CLOSED
+    assert answer.forks == {}
+    assert (answer.remedy is not None) == answer.ill
+    if kind in ("overflow", "diverging", "upside down"):
+        assert answer.verdict == CERTAIN[kind]
+
+
 @pytest.mark.parametrize("optimizer", ["momentum", "nesterov", "adam", "adamw"])
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_optimizers_and_schedules(optimizer, schedule):

@@ -128,8 +128,8 @@ class Examination:
 
     @property
     def best(self) -> float:
-        """The multiple of the rate with the lowest loss over the sample in the end."""
-        return min(self.ends, key=lambda times: (not math.isfinite(self.ends[times]), self.ends[times], times))
+        """The multiple of the rate with the lowest loss over the sample in the end; 1 where there were no forks."""
+        return min(self.ends, key=lambda times: (not math.isfinite(self.ends[times]), self.ends[times], times), default=1.0)
 
     @property
     def moved(self) -> float:

@@ -69,5 +69,7 @@ def _remedy(seen: Measured, found: Examination) -> Remedy:
     if found.nudged is not None and found.down > 1e-3 * found.scale:
         there = f"the loss is {number(found.down)} lower along the direction that curves downwards most"
         return Remedy(f"Go on from the remedy's weights: {there}.", "start", found.nudged)
+    if not math.isfinite(seen.lr):
+        return Remedy("Use a much larger learning rate, or another start.", None, None)
     rate = nice(found.best * seen.lr if found.best > 3 else 100 * seen.lr)
     return Remedy(f"Use a much larger learning rate, such as {number(rate)}, or another start.", "lr", rate)
