@@ -10,7 +10,7 @@ from surefoot.diagnosis.elsewhere import elsewhere
 from surefoot.diagnosis.examine import examine
 from surefoot.diagnosis.ground import Ground
 from surefoot.diagnosis.reading import read
-from tests.diagnosis.planted import quadratic, regression, ridge, run, tilted
+from tests.diagnosis.planted import quadratic, regression, run, tilted
 
 
 def examined(problem, **settings):

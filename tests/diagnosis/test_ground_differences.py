@@ -139,7 +139,9 @@ def test_names_of_detached_weights(through):
 
 
 def test_all_weights_detached():
-    problem = regression(loss=None, objective=lambda model, batch: ((model(batch[0]).detach() - batch[1]) ** 2).mean() + 0 * model.bias.sum())
+    problem = regression(
+        loss=None, objective=lambda model, batch: ((model(batch[0]).detach() - batch[1]) ** 2).mean() + 0 * model.bias.sum()
+    )
     found = followed(Ground(problem), row(problem))
     assert np.isnan(found.ratio)
     assert set(found.unreached) == {"weight", "bias"}

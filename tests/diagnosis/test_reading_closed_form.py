@@ -118,9 +118,7 @@ def test_noise_about_a_trend(spread):
 
 def test_fall_is_a_t_statistic():
     count, spread, slope = 3000, 1.0, 2e-4
-    values = [
-        read(trace(5 - slope * np.arange(count) + spread * drawn(seed).standard_normal(count))).fall for seed in range(40)
-    ]
+    values = [read(trace(5 - slope * np.arange(count) + spread * drawn(seed).standard_normal(count))).fall for seed in range(40)]
     third = count // 3
     assert np.mean(values) == pytest.approx(slope * third / (spread * np.sqrt(2 / third)), abs=4 / np.sqrt(40))
     assert np.std(values) == pytest.approx(1, rel=0.4)
