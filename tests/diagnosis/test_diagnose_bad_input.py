@@ -84,7 +84,7 @@ def shifted(offset, a):
 HIDDEN = {(0.001, True), (0.001, False), (0.5, True)}
 SHIFTED = [
     pytest.param(offset, a, asked, marks=pytest.mark.xfail(strict=True) if abs(offset) == 1000 and (a, asked) in HIDDEN else ())
-    for offset in (-1000, -10, 10, 1000)
+    for offset in (-1000, -10, 1000)
     for a in (0.001, 0.5, 1.99, 2.05)
     for asked in (True, False)
 ]
