@@ -109,6 +109,17 @@ def test_a_model_that_cannot_be_doubled_is_measured_in_float32(factor):
     assert found.unreached == ()
 
 
+@pytest.mark.xfail(
+    strict=True, reason="known shortfall: float32 is asked for 10,000 times its resolution, which an ordinary loss lacks"
+)
+def test_a_wrong_sign_is_found_in_float32_on_an_ordinary_loss():
+    def objective(model, batch):
+        return Wrong.apply(nn.functional.mse_loss(model(batch[0]), batch[1]), -1.0)
+
+    problem = regression(model=Single(), loss=None, objective=objective)
+    assert followed(Ground(problem), row(problem)).ratio == pytest.approx(-1, rel=0.1)
+
+
 def test_what_float32_cannot_tell_is_no_alarm():
     problem = regression(model=Single())
     for seed in range(5):
