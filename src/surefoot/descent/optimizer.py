@@ -112,7 +112,9 @@ def described(optimizer: Any) -> str:
     if isinstance(optimizer, functools.partial):
         keywords = ", ".join(f"{key}={value!r}" for key, value in sorted(optimizer.keywords.items()))
         return f"{described(optimizer.func)}({keywords})"
-    return getattr(optimizer, "__qualname__", type(optimizer).__qualname__)
+    called = getattr(optimizer, "__qualname__", type(optimizer).__qualname__)
+    # a function of the user's may be called as one of ours is, and is none the less another
+    return f"{called} (the user's)" if called.lower() in OPTIMIZERS else called
 
 
 def _in_ratio(rates: list[float], lr: float) -> list[float]:

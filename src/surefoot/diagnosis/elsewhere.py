@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from surefoot.descent.path import flattened
 from surefoot.descent.snapshot import World
+from surefoot.diagnosis.forks import walkable
 from surefoot.diagnosis.ground import Ground
 from surefoot.problem import Problem, trainable
 from surefoot.run import Run
@@ -46,7 +47,7 @@ class Elsewhere:
 
 def elsewhere(problem: Problem, run: Run, ground: Ground, begin: Column, end: Column) -> Elsewhere | None:
     """Descents at higher rates from the run's start, and at its own rate from places around its end; None where its settings cannot be taken up."""
-    if hindrance(run):
+    if not walkable(run) or hindrance(run):
         return None
     lr = float(run.config["lr"])
     size = max(float(np.linalg.norm(end - begin)), float(np.linalg.norm(end)), 1e-2)

@@ -22,6 +22,7 @@ from surefoot.descent.batches import samples, source
 from surefoot.descent.loop import descend
 from surefoot.descent.path import flattened
 from surefoot.descent.probe import Moment, Probe
+from surefoot.descent.snapshot import World, carried_generators
 from surefoot.diagnosis.elsewhere import Elsewhere, elsewhere, state_at
 from surefoot.diagnosis.forks import TIMES, Forks, climbed, finite, forked, settings_of, walkable
 from surefoot.diagnosis.ground import Followed, Ground, followed, row_of
@@ -128,8 +129,8 @@ class Examination:
 
     @property
     def best(self) -> float:
-        """The multiple of the rate with the lowest loss over the sample in the end."""
-        return min(self.ends, key=lambda times: (not math.isfinite(self.ends[times]), self.ends[times], times))
+        """The multiple of the rate with the lowest loss over the sample in the end; 1 where there were no forks."""
+        return min(self.ends, key=lambda times: (not math.isfinite(self.ends[times]), self.ends[times], times), default=1.0)
 
     @property
     def moved(self) -> float:
@@ -378,6 +379,12 @@ def _alpha(problem: Problem, run: Run, start: Run | None, rate: float) -> float:
 
 def _noise(problem: Problem, run: Run) -> float:
     """Of the gradients of single batches: the trace of their covariance over the squared norm of their mean."""
+    # loaders and dropout draw random numbers: none of the user's
+    with World.seeded(int(run.config.get("seed") or 0), carried_generators(problem.data)).entered():
+        return _disagreement(problem, run)
+
+
+def _disagreement(problem: Problem, run: Run) -> float:
     model = problem.model
     like = next(iter(trainable(model).values()))
     size = run.config.get("batch_size") or problem.batch_size

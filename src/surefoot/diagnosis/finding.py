@@ -28,8 +28,9 @@ class Measured:
 
     @property
     def lr(self) -> float:
-        """The rate of the run: the one it was given, or the highest in the trace."""
-        return float(self.config.get("lr") or self.reading.rate)
+        """The rate of the run: the one it was given, or the highest in the trace; NaN where neither tells."""
+        rate = float(self.config.get("lr") or self.reading.rate)
+        return rate if rate > 0 else math.nan
 
     @property
     def gained(self) -> float:

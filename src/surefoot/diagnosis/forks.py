@@ -112,8 +112,8 @@ def length(run: Run) -> int:
 
 
 def walkable(run: Run) -> bool:
-    """Whether the run's settings can be taken up again: its optimizer is known by name."""
-    return run.config.get("optimizer") in optimizers.names()
+    """Whether the run's settings can be taken up again: its optimizer is known by name, and its rate."""
+    return run.config.get("optimizer") in optimizers.names() and float(run.config.get("lr") or 0) > 0
 
 
 def _padded(losses: Column, count: int) -> Column:

@@ -118,7 +118,7 @@ def _measurable(ground: Ground, row: Column, slope: float) -> bool:
     """Whether the loss differs by more than rounding over the step that slopes are measured with."""
     step = (STEP if ground.exact else COARSE_STEP) * max(float(np.linalg.norm(row)), 1e-2)
     resolution = (1e-14 if ground.exact else 1e-6) * max(abs(ground.loss(row)), 1e-12)
-    return 2 * step * slope > 1e4 * resolution
+    return 2 * step * slope > (1e4 if ground.exact else 1e2) * resolution
 
 
 def _unreached(ground: Ground, row: Column, gradient: Column) -> list[str]:

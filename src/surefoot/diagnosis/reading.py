@@ -18,6 +18,7 @@ SPIKE = (
     10.0  # robust standard deviations above the running median (OLMo 2, arXiv 2501.00656: 7, which small batches reach in health)
 )
 APART = 2.0  # times the highest score that is none
+FEW_ROWS = 200  # over the rows: how much further apart in short traces, where a long tail shows a few steps only
 SPIKE_HEIGHT = 0.1  # of what the run has gained: what stands out by less is none
 MOST_SPIKES = 0.03  # of the rows: what happens more often is noise
 WINDOWS = 24  # into which the rows are cut for levels; fewer where a window would hold less than 4 rows
@@ -175,9 +176,9 @@ def _lost(trace: Trace) -> int | None:
     bad = np.isinf(loss) | np.isinf(trace["grad_norm"]) | np.isinf(trace["update_norm"])
     if len(loss) and not told.any():
         bad = bad | np.isnan(loss)
-    if told.any():  # gaps in a log are followed by numbers, a loss that broke is not
-        bad[int(np.flatnonzero(told)[-1]) + 1 :] |= np.isnan(loss[int(np.flatnonzero(told)[-1]) + 1 :])
+    if told.any():  # gaps in a log are followed by numbers, or stand beside a gradient that is one; a loss that broke is not
         last = int(np.flatnonzero(told)[-1])
+        bad[last + 1 :] |= np.isnan(loss[last + 1 :]) & ~np.isfinite(trace["grad_norm"][last + 1 :])
         measured = np.isfinite(trace["update_norm"])
         if last == len(loss) - 1 and measured.sum() > len(loss) // 2 and not measured[last] and measured[max(0, last - 1)]:
             bad[last] = True  # the update of a run that ended there was not finite
@@ -259,7 +260,7 @@ def _clock(kept: Mapping[str, Column]) -> Column:
 def _share(loss: Column, clock: Column, since: float, start: float, end: float) -> float:
     if len(loss) < FEWEST or not start > end:
         return NAN
-    at = int(np.searchsorted(clock, since))
+    at = int(np.searchsorted(clock, since - 1e-9))  # the sum of the rates is rounded: at a tie the unit of the rate would decide
     reach = max(1, len(loss) // 24)
     return float((np.median(loss[max(0, at - reach) : at + reach + 1]) - end) / (start - end))
 
@@ -349,7 +350,7 @@ def _spikes(loss: Column, step: Column, gained: float, full: bool) -> tuple[tupl
     above = loss - _running(loss, reach)
     wide = max(12, count // 12)
     spread = 1.4826 * _running(np.abs(above), wide)
-    score = above / np.maximum(spread, 1e-12 * float(np.abs(loss).max()))
+    score = above / np.maximum(spread, max(1e-12 * float(np.abs(loss).max()), 1e-300))  # a loss of 0 throughout has no spread
     score[: max(2, count // 50)] = 0.0  # the first steps are no spikes
     tops: list[tuple[float, int]] = []
     while len(tops) <= MOST_SPIKES * count + 1:
@@ -358,7 +359,7 @@ def _spikes(loss: Column, step: Column, gained: float, full: bool) -> tuple[tupl
         score[max(0, at - 2) : at + reach + 1] = 0.0
     apart = [high / max(low, 1.0) for (high, _), (low, _) in itertools.pairwise(tops)]
     last = int(np.argmax(apart)) if apart else 0
-    if not apart or apart[last] < APART or tops[last][0] < SPIKE or above[tops[0][1]] < SPIKE_HEIGHT * gained:
+    if not apart or apart[last] < APART + FEW_ROWS / count or tops[last][0] < SPIKE or above[tops[0][1]] < SPIKE_HEIGHT * gained:
         return (), 0.0
     places = sorted(at for _, at in tops[: last + 1])
     return tuple(int(step[at]) for at in places), float(max(above[at] for at in places))

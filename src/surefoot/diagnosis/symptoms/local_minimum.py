@@ -39,6 +39,8 @@ def _remedy(seen: Measured, margin: float) -> Remedy:
     assert found is not None
     lower = found.lower
     if lower is None or not found.loss - lower.loss > margin:
+        if not math.isfinite(seen.lr):
+            return Remedy("Begin elsewhere, or with longer steps that leave this valley.", None, None)
         rate = nice(4 * seen.lr)
         return Remedy(f"Begin elsewhere, or with longer steps that leave this valley, such as {number(rate)}.", "lr", rate)
     if lower.rate is not None:

@@ -48,9 +48,9 @@ def _traced(seen: Measured) -> Finding | None:
     told = f"The loss stands at {number(read.end)}, where it began, and the gradient promises next to nothing."
     evidence = Evidence("what the gradient promises over the length of the weights, over the loss", read.slope, LEVEL_SLOPE, SOURCE)
     rate = nice(10 * seen.lr) if math.isfinite(seen.lr) else None
-    remedy = Remedy(
-        "Use a much larger learning rate or another start: smaller weights, other activations.", "lr" if rate else None, rate
-    )
+    much = f", such as {number(rate)}," if rate else ""
+    text = f"Use a much larger learning rate{much} or another start: smaller weights, other activations."
+    remedy = Remedy(text, "lr" if rate else None, rate or None)
     return Finding("plateau", told, (evidence,), remedy, 0.6, PICTURE, FORMULA)
 
 
@@ -69,5 +69,7 @@ def _remedy(seen: Measured, found: Examination) -> Remedy:
     if found.nudged is not None and found.down > 1e-3 * found.scale:
         there = f"the loss is {number(found.down)} lower along the direction that curves downwards most"
         return Remedy(f"Go on from the remedy's weights: {there}.", "start", found.nudged)
+    if not math.isfinite(seen.lr):
+        return Remedy("Use a much larger learning rate, or another start.", None, None)
     rate = nice(found.best * seen.lr if found.best > 3 else 100 * seen.lr)
     return Remedy(f"Use a much larger learning rate, such as {number(rate)}, or another start.", "lr", rate)
