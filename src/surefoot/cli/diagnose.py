@@ -129,4 +129,6 @@ def _title(which: str, of: Run | Trace) -> str:
     if isinstance(of, Run):
         return f"run {of.config['run_id']}: {str(of).splitlines()[0]}"
     name = f"run {which}" if which == "last" or which.isdecimal() else which
-    return f"{name}: {len(of):,} rows" + (f", steps {of['step'][0]:,} to {of['step'][-1]:,}" if len(of) else "")
+    return f"{name}: {len(of):,} row{'s' * (len(of) != 1)}" + (
+        f", steps {of['step'][0]:,} to {of['step'][-1]:,}" if len(of) else ""
+    )
