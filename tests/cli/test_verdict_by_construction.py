@@ -152,6 +152,14 @@ def test_an_id_that_is_not_there(surefoot):
     assert "recorded run" in surefoot("diagnose 1 --columns loss=y", code=2)
 
 
+def test_without_a_fork_test_there_is_nothing_to_draw(surefoot, tmp_path):
+    surefoot("descend line --lr 10 --no-diagnose", code=1)
+    assert surefoot("diagnose 1 --plot --picture forks.png", code=1) == surefoot("diagnose 1", code=1)
+    surefoot("diagnose 1 --plot", code=1)
+    assert "nothing to draw" in surefoot.err
+    assert not (tmp_path / "forks.png").exists()
+
+
 # ---- surefoot train
 
 
