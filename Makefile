@@ -1,10 +1,10 @@
-# make demo, make test, make check, make bench, make regret, make pictures, make tutorial, make clean: each installs what it needs into .venv first.
+# make demo, make test, make check, make bench, make regret, make verdicts, make pictures, make tutorial, make clean: each installs what it needs into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test quick check bench regret pictures tutorial clean
+.PHONY: demo test quick check bench regret verdicts pictures tutorial clean
 
 demo: .venv/.installed
 	$(BIN)/python examples/demo.py
@@ -24,10 +24,16 @@ bench: .venv/.benched
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/population.py
 	$(BIN)/python benchmarks/landscape.py
+	$(BIN)/python benchmarks/watch.py
+	$(BIN)/python benchmarks/train.py
 
 # The other packages' answers are on file; REGRET="--peers" runs them again, REGRET="--truth" makes the dense grids anew.
 regret: $(if $(findstring --peers,$(REGRET)),.venv/.benched,.venv/.installed)
 	$(BIN)/python benchmarks/regret.py $(REGRET)
+
+# How often a diagnosis is right, into docs/verdicts.md; VERDICTS="--only digits --wrong" looks at some, VERDICTS="--truth" makes the labels anew.
+verdicts: .venv/.installed
+	$(BIN)/python benchmarks/verdicts.py $(VERDICTS)
 
 # Every picture of README and docs.
 pictures: .venv/.installed

@@ -1,4 +1,4 @@
-"""A training loop of your own, watched.  own module, DataLoader, AdamW and clipping -> the trace of what it did."""
+"""A training loop of your own, watched.  own module, DataLoader, AdamW and clipping -> what it did, and what is to be said of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from surefoot.descent.watch import watch
+import surefoot as sf
 
 EPOCHS, SAMPLES = 6, 2048
 
@@ -32,7 +32,7 @@ def rings() -> DataLoader[tuple[Tensor, ...]]:
 
 
 def main() -> None:
-    """The loop is the usual one; three lines of it are for the watching."""
+    """The loop is the usual one; two lines of it are for the watching."""
     torch.manual_seed(0)
     model, loader = Network(), rings()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
@@ -40,7 +40,8 @@ def main() -> None:
     def loss_of(points: Tensor, classes: Tensor) -> Tensor:
         return nn.functional.cross_entropy(model(points), classes)
 
-    with watch(model, optimizer, alpha=16, every=48, steps_per_epoch=len(loader)) as seen:  # (1)
+    # every 48 steps a line on standard error, which ends with the verdict so far
+    with sf.watch(model, optimizer, alpha=16, every=48, steps_per_epoch=len(loader)) as seen:  # (1)
         for _ in range(EPOCHS):
             for points, classes in loader:
                 optimizer.zero_grad()
@@ -49,10 +50,13 @@ def main() -> None:
                 nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
 
-    print(seen.trace[-64:])  # (3)
+    print(seen.trace[-64:])
     print("\nlength of the update over that of the weights, by tensor:")
     for name, ratio in seen.ratios.items():
         print(f"  {name:<16}{ratio:.1e}")
+    print(
+        f"\n{sf.diagnose(seen.trace)}"
+    )  # from the trace alone; with a Problem whose model stands where this one does, it measures
 
 
 if __name__ == "__main__":

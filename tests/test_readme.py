@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from surefoot.cli.main import main
+from surefoot.diagnosis.verdicts import VERDICTS
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = re.findall(r"^surefoot ([^#\n]*)", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
@@ -18,10 +19,11 @@ def test_the_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "points.csv").write_text("x,y\n" + "".join(f"{x},{3 * x + 1 + x % 7}\n" for x in range(100)))
     assert len(COMMANDS) >= 7
+    ill = ("surefoot descend line --lr 0.9", "surefoot diagnose")  # the second looks at what the first left behind
     for command in COMMANDS:
         with pytest.raises(SystemExit) as exited:
             main(shlex.split(command))
-        assert exited.value.code == (1 if "--lr 0.9" in command else 0), command + capsys.readouterr().err
+        assert exited.value.code == int(f"surefoot {command}".strip() in ill), command + capsys.readouterr().err
     assert "stability" not in capsys.readouterr().err
 
 
@@ -41,6 +43,23 @@ def test_its_python_runs(tmp_path, monkeypatch):
     exec(code.group(1).replace("2000", "200"), names)
     assert names["run"].ended == "steps"
     assert (tmp_path / "loss.png").stat().st_size > 10_000
+
+
+def test_the_loop_of_ones_own_is_watched_and_judged(tmp_path):
+    script = str(ROOT / "examples" / "watch_your_own_loop.py")
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^step (\d+) .* update/weight ", done.stderr, flags=re.MULTILINE) == ["48", "96", "144"]
+    assert re.search(rf"^({'|'.join(VERDICTS)}) \(\d+% sure\): ", done.stdout, flags=re.MULTILINE)
+
+
+def test_every_verdict_is_explained_and_every_example_named():
+    told = (ROOT / "docs" / "diagnosis.md").read_text()
+    assert re.findall(r"^\| `([a-z-]+)` \|", told, flags=re.MULTILINE) == list(VERDICTS)
+    for page in ("README.md", "docs/diagnosis.md"):
+        text = (ROOT / page).read_text()
+        for target in re.findall(r"\]\((?!http)([^)#]+)", text):
+            assert (ROOT / page).parent.joinpath(target).exists(), (page, target)
 
 
 @pytest.mark.slow

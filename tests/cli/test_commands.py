@@ -8,24 +8,11 @@ import pandas as pd
 import pytest
 
 from surefoot import Store
-from surefoot.cli.main import main
 
-
-@pytest.fixture
-def surefoot(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-
-    def run(words, code=0):
-        with pytest.raises(SystemExit) as exited:
-            main(words.split())
-        out, err = capsys.readouterr()
-        assert exited.value.code == code, out + err
-        return out if code < 2 else err
-
-    return run
-
-
-COMMANDS = ["problems", "find", "range", "descend", "landscape", "runs", "runs list", "runs show", "runs export", "runs delete"]
+COMMANDS = [
+    *("problems", "find", "range", "descend", "train", "diagnose", "landscape"),
+    *("runs", "runs list", "runs show", "runs export", "runs delete"),
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -46,7 +33,7 @@ def test_the_line_of_the_first_lesson(surefoot):
 
 @pytest.mark.parametrize("lr", ["10", "1", "0.9"])
 def test_too_large_a_rate_is_a_finding(surefoot, lr):
-    out = surefoot(f"descend line --lr {lr} --steps 200", code=1)
+    out = surefoot(f"descend line --lr {lr} --steps 200 --no-diagnose", code=1)
     assert "diverged at step" in out
     assert "Above 0.789" in out
     assert "go on with" not in out
@@ -79,6 +66,17 @@ MISUSE = {
     "landscape line --kind 4d --save x.png": "no kind of picture of a Surface named '4d'",
     "landscape line --theme drak --save x.png": "Did you mean 'dark'",
     "descend line --lr 0.1 --store .": "is a folder",
+    "train line --steps 0": "steps must be",
+    "train line --budget 0": "budget must be a positive number",
+    "train lin": "Did you mean 'line'",
+    "diagnose": "no store",
+    "diagnose 1": "no store",
+    "diagnose line": "neither a run nor a log named 'line'",
+    "diagnose . --columns loss": "--columns takes column=name",
+    "diagnose . --depth detail": "Did you mean 'detailed'",
+    "diagnose . --trace --problem line": "give one of them",
+    "diagnose . --problem line": "A log holds no weights",
+    "diagnose .": "no log in the folder",
 }
 
 
@@ -189,10 +187,14 @@ def test_a_file_that_raises_shows_its_own_lines(surefoot, tmp_path):
     assert "site-packages" not in err
 
 
-def test_no_command_loads_torch_to_help():
-    code = "import sys\nfrom surefoot.cli.main import main\ntry: main(['descend', '--help'])\nexcept SystemExit: print('torch' in sys.modules)"
+@pytest.mark.parametrize("command", ["descend", "diagnose", "train"])
+def test_no_command_loads_torch_to_help(command):
+    code = (
+        "import sys\nfrom surefoot.cli.main import main\n"
+        f"try: main(['{command}', '--help'])\nexcept SystemExit: print([n for n in ('torch', 'numpy') if n in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "False"
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_find_over_a_setting_prints_a_table(surefoot):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from surefoot import Problem, animate, descend, descend_many, find_lr, fork, landscape, range_test, spectrum, steps
+from surefoot import Problem, animate, descend, descend_many, diagnose, find_lr, fork, landscape, range_test, spectrum, steps, train
 
 VERBS = {
     "descend": lambda problem: descend(problem, lr=0.01, steps=60),
@@ -22,6 +22,9 @@ VERBS = {
     "landscape of curvature": lambda problem: landscape(problem, plane="curvature", resolution=3, data=20),
     "spectrum": lambda problem: spectrum(problem, data=20),
     "animate": lambda problem: animate(landscape(problem, descend(problem, lr=0.01, steps=10), resolution=3), most=3, dpi=30),
+    "diagnose": lambda problem: diagnose(descend(problem, lr=0.01, steps=20), problem),
+    "train": lambda problem: train(problem, steps=40),
+    "train, forced too high": lambda problem: train(problem, steps=40, lr=1e6, optimizer="sgd"),
     "fork": lambda problem: fork(problem, descend(problem, lr=0.01, steps=20), [0.001, 0.01], steps=20),
 }
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from surefoot import Problem, Run, descend, find_lr, problems, stop
+from surefoot import Problem, Run, descend, diagnose, find_lr, problems, stop, train
 
 
 class Augmented(Dataset):
@@ -126,6 +126,25 @@ def test_a_search_is_the_same_twice():
     first, second = (find_lr(problems.load("digits-linear"), steps=100, seed=2) for _ in range(2))
     assert first.lr == second.lr
     assert all(a == b for a, b in zip(first.trials, second.trials, strict=True))
+
+
+@pytest.mark.parametrize("data", ["pair", "own generator"])
+def test_a_diagnosis_is_the_same_twice(data):
+    run = descend(problem(data), lr=0.01, steps=40)
+    first, second = (diagnose(run, problem(data)) for _ in range(2))
+    assert (first.verdict, first.told, first.gradients) == (second.verdict, second.told, second.gradients)
+    assert first.evidence == second.evidence
+    assert first.remedy == second.remedy
+    assert all(np.array_equal(first.forks[rate], second.forks[rate], equal_nan=True) for rate in first.forks | second.forks)
+
+
+@pytest.mark.parametrize("forced", [{}, {"lr": 1e4, "optimizer": "sgd"}])
+@pytest.mark.parametrize("data", ["pair", "own generator"])
+def test_a_training_is_the_same_twice_mended_or_not(data, forced):
+    first, second = (train(problem(data), steps=60, **forced) for _ in range(2))
+    assert equal(first, second)
+    assert first.config["report"] == second.config["report"]
+    assert ("back to step" in " ".join(first.config["report"])) == bool(forced)
 
 
 def test_stop_rules_are_values():

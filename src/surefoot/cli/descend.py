@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from surefoot.cli import options
+from surefoot.cli import options, verdict
 from surefoot.errors import SettingError
 
 if TYPE_CHECKING:
     from surefoot.problem import Problem
     from surefoot.run import Run
+    from surefoot.store import Store
 
-STORE = "runs.sqlite"
+Diagnose = Annotated[bool, typer.Option("--diagnose/--no-diagnose", help="End with what is happening, and what to change.")]
 
 
 def command(
@@ -40,8 +40,9 @@ def command(
     autocast: options.Autocast = None,
     validate_every: Annotated[int | None, typer.Option(help="Steps between two validations.")] = None,
     device: options.Device = "auto",
-    store: Annotated[str, typer.Option(help="The file of runs.")] = STORE,
+    store: Annotated[str, typer.Option(help="The file of runs.")] = verdict.STORE,
     record: Annotated[bool, typer.Option("--record/--no-record", help="Record the run in the store.")] = True,
+    diagnose: Diagnose = True,
     as_json: options.Json = False,
     plot: options.Plot = None,
     picture: options.Picture = None,
@@ -62,12 +63,15 @@ def command(
             batch_size=options.batch_size(batch_size), seed=seed, clip_norm=clip_norm, accumulate=accumulate, autocast=autocast,
             validate_every=validate_every, device=device, store=store if record else None, progress=False if as_json else None,
         )  # fmt: skip
-    if as_json:
-        options.show_json(_answer(run))
-    else:
-        _tell(run, loaded, store)
     fits = "fit" if hasattr(loaded.model, "true_w") else None
-    options.show_picture(run, False if as_json else plot, picture, kind=fits, problem=loaded)
+    if as_json:
+        found = verdict.of_run(run, loaded, quiet=True) if diagnose else None
+        options.show_json({**answer(run), "diagnosis": None if found is None else verdict.as_json(found)})
+        options.show_picture(run, False, picture, kind=fits, problem=loaded)
+    else:
+        _tell(run, loaded, store, diagnose)
+        options.show_picture(run, plot, picture, kind=fits, problem=loaded)
+        _tell_verdict(run, loaded, store, diagnose)
     return 1 if run.ended == "diverged" else 0
 
 
@@ -75,14 +79,19 @@ def _start(store: str, which: str) -> Run:
     from surefoot.store import Store
 
     opened = Store(store)
+    return opened.load(stored(opened, which))
+
+
+def stored(opened: Store, which: str) -> int:
+    """The number of the run that was asked for: a number, or the last one."""
     if which != "last":
-        if not which.isdigit():
+        if not which.isdecimal():
             raise SettingError(f"--continue takes the number of a run, got {which!r}. `surefoot runs` lists them.")
-        return opened.load(int(which))
+        return int(which)
     runs = opened.runs()
     if not runs:
-        raise SettingError(f"{store} holds no run to go on with.")
-    return opened.load(runs[-1].id)
+        raise SettingError(f"{opened.path} holds no run yet.")
+    return runs[-1].id
 
 
 def _problem(name: str | None, target: str | None, model: str | None, option: list[str] | None, start: Run | None) -> Problem:
@@ -100,7 +109,8 @@ def _problem(name: str | None, target: str | None, model: str | None, option: li
     return problems.load(**recipe)
 
 
-def _answer(run: Run) -> dict[str, Any]:
+def answer(run: Run) -> dict[str, Any]:
+    """A run as plain values."""
     row = run.last_finite
     return {
         "ended": run.ended,
@@ -118,26 +128,38 @@ def _few(run: Run) -> dict[str, Any] | None:
     return {name: value.tolist() for name, value in run.weights.items()} if count <= 8 else None
 
 
-def _tell(run: Run, problem: Problem, store: str) -> None:
-    typer.echo(str(run))
+def _tell(run: Run, problem: Problem, store: str, diagnose: bool) -> None:
+    headline, outcome = str(run).splitlines()
+    # the verdict below tells how the loss was lost
+    typer.echo(f"{headline}\n{f'diverged at step {run.diverged_at}' if diagnose and run.ended == 'diverged' else outcome}")
     weights = _few(run)
     if weights:
-        typer.echo("weights: " + ", ".join(f"{name} {_number(value)}" for name, value in weights.items()))
+        typer.echo(f"weights: {verdict.weights(weights)}")
     if problem.answer is not None and problem.answer.minimum is not None and weights:
         best = ", ".join(f"{value:.4g}" for value in problem.answer.minimum)
         typer.echo(f"known minimum: {best}")
+    tell_recorded(run, store, goes_on=run.ended != "diverged")
+
+
+def tell_recorded(run: Run, store: str, goes_on: bool) -> None:
+    """Where the run is kept, and how it is gone on with."""
+    if "run_id" in run.config:
+        number = run.config["run_id"]
+        hint = f"; go on with: surefoot descend --continue {number}{verdict.at_store(store)}" if goes_on else ""
+        typer.echo(f"recorded as run {number}{hint}")
+
+
+def _tell_verdict(run: Run, problem: Problem, store: str, diagnose: bool) -> None:
+    """The verdict; where it does not give the largest stable rate, the one that is known."""
+    found = verdict.of_run(run, problem) if diagnose else None
+    if diagnose and found is None and run.ended == "diverged":
+        typer.echo(str(run).splitlines()[1])
     limit = problem.answer.stability_limit if problem.answer is not None else None
-    if run.ended == "diverged" and limit and run.config["optimizer"] == "sgd":
+    given = found is not None and found.basis == "problem" and found.remedy is not None and found.remedy.setting == "lr"
+    if run.ended == "diverged" and limit and run.config["optimizer"] == "sgd" and not given:
         typer.echo(
             f"Above {limit:.3g} (2 / curvature) plain gradient descent cannot settle here, "
             f"however many steps it takes; this was {run.config['lr']:g}."
         )
-    if "run_id" in run.config:
-        where = "" if store == STORE else f" --store {os.fspath(store)}"
-        number = run.config["run_id"]
-        hint = "" if run.ended == "diverged" else f"; go on with: surefoot descend --continue {number}{where}"
-        typer.echo(f"recorded as run {number}{hint}")
-
-
-def _number(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else ", ".join(_number(item) for item in value)
+    if found is not None:
+        verdict.tell(found, run, store)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from surefoot.cli import options
-from surefoot.cli.descend import STORE
+from surefoot.cli.verdict import STORE
 from surefoot.errors import SettingError
 
 if TYPE_CHECKING:

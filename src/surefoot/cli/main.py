@@ -1,4 +1,4 @@
-"""The command line.  arguments -> one command -> exit code 0 (fine), 1 (a finding: diverged, not confident) or 2 (misuse).
+"""The command line.  arguments -> one command -> exit code 0 (fine), 1 (a finding: diverged, ill, not confident) or 2 (misuse).
 
 Nothing here imports torch: ``surefoot --help`` and shell completion answer at once.
 """
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from surefoot.cli import descend, find, landscape, problems, range_test, runs
+from surefoot.cli import descend, diagnose, find, landscape, problems, range_test, runs, train
 from surefoot.errors import SurefootError
 
 
@@ -45,7 +45,7 @@ app = typer.Typer(
 
 @app.callback()
 def options(version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False) -> None:
-    """Finds the learning rate for any model, descends with it, and shows the descent."""
+    """Finds the learning rate for any model, descends with it, shows the descent, and says what is happening."""
     if version:
         typer.echo(importlib.metadata.version("surefoot"))
         raise typer.Exit
@@ -55,6 +55,8 @@ app.command("problems")(problems.command)
 app.command("find")(_with_code(find.command))
 app.command("range")(_with_code(range_test.command))
 app.command("descend")(_with_code(descend.command))
+app.command("train")(_with_code(train.command))
+app.command("diagnose")(_with_code(diagnose.command))
 app.command("landscape")(_with_code(landscape.command))
 app.add_typer(runs.app, name="runs")
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from surefoot.cli import options
-from surefoot.cli.descend import STORE
+from surefoot.cli.verdict import STORE
 from surefoot.errors import SettingError, StoreError
 
 if TYPE_CHECKING:
@@ -70,8 +70,10 @@ def show(
     if as_json:
         options.show_json(_plain(entry))
     else:
-        settings = ", ".join(f"{key} {value}" for key, value in entry.config.items() if value is not None and key != "recipe")
-        typer.echo(f"run {run}, started {entry.started}, {entry.ended}\n{settings}\n\n{trace}")
+        apart = ("recipe", "report", "found")
+        settings = ", ".join(f"{key} {value}" for key, value in entry.config.items() if value is not None and key not in apart)
+        report = "".join(f"\n{line}" for line in entry.config.get("report") or ())  # of `train`: what was found and mended
+        typer.echo(f"run {run}, started {entry.started}, {entry.ended}\n{settings}{report}\n\n{trace}")
     if len(trace):
         options.show_picture(trace, False if as_json else plot, picture)
 
