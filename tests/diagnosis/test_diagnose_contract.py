@@ -378,3 +378,26 @@ def test_what_is_no_run_is_named(wrong):
 def test_what_is_no_problem_is_named():
     with pytest.raises(sf.SettingError, match="Linear"):
         sf.diagnose(run("well")[1], torch.nn.Linear(3, 1))
+
+
+def test_an_update_that_is_infinite_at_once_is_laid_to_the_rate_not_to_the_data():
+    line = sf.problems.load("line")
+    found = sf.diagnose(sf.descend(line, lr=1e30, steps=20), line)
+    assert found.verdict == "overflow"
+    assert found.remedy.setting == "lr"
+    assert 0 < found.remedy.value < 0.79  # 2 / curvature
+
+
+def test_tries_that_were_abandoned_say_nothing_about_the_training():
+    bowl = sf.problems.load("bowl")
+    mended = sf.train(bowl, steps=100, optimizer="sgd", lr=1e30)
+    assert mended.trace["attempt"].max() > 0
+    assert sf.diagnose(mended, bowl).verdict in ("converged", "descending")
+    assert sf.diagnose(mended.trace).verdict in ("converged", "descending")
+
+
+def test_a_rate_that_has_decayed_is_not_told_to_decay():
+    line = sf.problems.load("line", noise=0.5)
+    run = sf.descend(line, lr=0.3, steps=300, batch_size=2, schedule="cosine")
+    assert sf.diagnose(run, line).verdict != "noise-limited"
+    assert sf.diagnose(run.trace).verdict != "noise-limited"

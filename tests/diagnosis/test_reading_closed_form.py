@@ -279,13 +279,6 @@ def test_of_steps_that_are_there_twice_the_last_counts():
     assert seen.rows == 90
 
 
-def test_order_of_rows_does_not_matter():
-    loss = np.linspace(9, 1, 60) + 0.1 * drawn().standard_normal(60)
-    order = drawn(1).permutation(60)
-    shuffled = trace(loss[order], step=order, epoch=order * 0.01)
-    assert facts(read(shuffled)) == pytest.approx(facts(read(trace(loss))), nan_ok=True)
-
-
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
 def test_few_rows_say_so(count):
     with warnings.catch_warnings():

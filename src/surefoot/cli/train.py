@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -52,13 +51,13 @@ def command(
             validate_every=validate_every, device=device, store=store if record else None, progress=False if as_json else None,
         )  # fmt: skip
     if as_json:
-        found = verdict.of_run(_way(run), loaded, quiet=True) if diagnose else None
+        found = verdict.of_run(run, loaded, quiet=True) if diagnose else None
         options.show_json({**_answer(run), "diagnosis": None if found is None else verdict.as_json(found)})
         options.show_picture(run, False, picture)
     else:
         _tell(run, store)
         options.show_picture(run, plot, picture)
-        found = verdict.of_run(_way(run), loaded) if diagnose else None
+        found = verdict.of_run(run, loaded) if diagnose else None
         if found is not None:
             verdict.tell(found, run, store)
     return 1 if run.ended == "diverged" else 0
@@ -82,17 +81,3 @@ def _answer(run: Run) -> dict[str, Any]:
     config = {key: value for key, value in answer["config"].items() if key not in ("report", "found")}
     tries = 1 + int(run.trace["attempt"].max()) if len(run.trace) else 1
     return {**answer, "config": config, "tries": tries, "report": run.config["report"], "found": run.config["found"]}
-
-
-def _way(run: Run) -> Run:
-    """The run without the rows of abandoned tries: those after which an earlier step comes."""
-    import numpy as np
-
-    from surefoot.trace import Trace
-
-    step = run.trace["step"]
-    if not len(step):
-        return run
-    later = np.minimum.accumulate(step[::-1])[::-1]
-    kept = np.append(step[:-1] < later[1:], True)
-    return replace(run, trace=Trace({name: run.trace[name][kept] for name in run.trace.columns}))

@@ -86,7 +86,9 @@ def told(seen: Measured) -> Diagnosis:
 
 def _unsure(seen: Measured) -> Finding:
     why = seen.reading.unfit or "what was measured fits none of the verdicts clearly"
-    more = "" if seen.examination is not None else " With the problem at hand, diagnose(run, problem) measures."
+    more = (
+        "" if seen.examination is not None or seen.reading.unfit else " With the problem at hand, diagnose(run, problem) measures."
+    )
     picture = "There is too little to see here, or the signs contradict each other. A guess would be no help."
     return Finding("unsure", f"Nothing certain can be said: {why}.{more}", (), None, 0.0, picture, "")
 

@@ -33,7 +33,7 @@ class Reading:
         lost_at: the step whose loss or update is not a finite number, or None.
         unfit: why the rows say nothing (too few, no loss, constant), "" where they do.
         full: whether every step sees the same data, so that nothing is noise.
-        first: the first loss.
+        first: the very first loss, finite or not.
         start, end, lowest: levels of the loss.
         error: standard error of the difference of ``end`` and ``start``.
         noise: standard deviation of the loss from step to step at the end, about its trend; what is left of it on a full batch is oscillation.
@@ -105,7 +105,8 @@ def read(trace: Trace, config: Mapping[str, Any] | None = None) -> Reading:
     """What the rows show.
 
     Args:
-        trace: the rows, in any order of steps; rows without a loss are left out.
+        trace: the rows, in the order in which they were made; where a step comes again, those before it count no more. Rows without a loss are
+            left out.
         config: the settings of the run, where they are known.
 
     Example:
@@ -115,6 +116,7 @@ def read(trace: Trace, config: Mapping[str, Any] | None = None) -> Reading:
         >>> seen.full, round(seen.alpha, 3), seen.fall > 0  # alpha + 1 = rate x curvature
         (True, -0.5, True)
     """
+    trace = _way(trace)
     lost = _lost(trace)
     kept = _kept(trace if lost is None else trace[:lost])
     loss = kept["loss"]
@@ -135,7 +137,7 @@ def read(trace: Trace, config: Mapping[str, Any] | None = None) -> Reading:
         lost_at=None if lost is None else int(trace["step"][lost]),
         unfit=_unfit(loss),
         full=full,
-        first=float(loss[0]) if len(loss) else NAN,
+        first=float(trace["loss"][0]) if len(trace) else NAN,
         start=start,
         end=end,
         lowest=min(lowest, end) if len(loss) else NAN,
@@ -169,6 +171,16 @@ def read(trace: Trace, config: Mapping[str, Any] | None = None) -> Reading:
 # ---- which rows
 
 
+def _way(trace: Trace) -> Trace:
+    """The rows without those that were gone back behind: of a log that was resumed, of the abandoned tries of `train`."""
+    step = trace["step"]
+    if not len(step) or (np.diff(step) > 0).all():
+        return trace
+    later = np.minimum.accumulate(step[::-1])[::-1]
+    kept = np.append(step[:-1] < later[1:], True)
+    return Trace({name: trace[name][kept] for name in trace.columns})
+
+
 def _lost(trace: Trace) -> int | None:
     """The first row whose loss is infinite, or not a number although it was one before or never was; or whose update is not finite."""
     loss = trace["loss"]
@@ -187,12 +199,8 @@ def _lost(trace: Trace) -> int | None:
 
 
 def _kept(trace: Trace) -> dict[str, Column]:
-    """The columns where there is a loss; of a step that is there several times (a log that was resumed) the last."""
+    """The columns where there is a loss."""
     rows = np.flatnonzero(np.isfinite(trace["loss"]))
-    step = trace["step"][rows]
-    if len(step) and (np.diff(step) <= 0).any():
-        last = {int(s): int(row) for s, row in zip(step, rows, strict=True)}
-        rows = np.array([last[s] for s in sorted(last)])
     return {name: trace[name][rows] for name in trace.columns}
 
 
@@ -351,7 +359,7 @@ def _spikes(loss: Column, step: Column, gained: float, full: bool) -> tuple[tupl
     wide = max(12, count // 12)
     spread = 1.4826 * _running(np.abs(above), wide)
     score = above / np.maximum(spread, max(1e-12 * float(np.abs(loss).max()), 1e-300))  # a loss of 0 throughout has no spread
-    score[: max(2, count // 50)] = 0.0  # the first steps are no spikes
+    score[: max(2, count // 10)] = 0.0  # while the loss falls fast, leaps are part of it
     tops: list[tuple[float, int]] = []
     while len(tops) <= MOST_SPIKES * count + 1:
         at = int(score.argmax())

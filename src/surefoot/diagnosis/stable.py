@@ -13,7 +13,8 @@ from surefoot.errors import SurefootWarning
 from surefoot.problem import Problem
 from surefoot.run import Run
 
-AT_ONCE, ROUNDS = 8, 3  # rates a factor of two apart, and how often that many more
+AT_ONCE = 8  # rates tried together
+FACTORS = (2.0, 8.0, 64.0, 1024.0)  # between them, one round after the other while all are lost
 FINER = (0.5946, 0.7071, 0.8409)  # of the lowest lost rate: quarters of an octave
 LONGEST = 100  # steps of a descent
 WILD = 4.0  # times the loss at the start, above which a descent that came back again does not count
@@ -27,21 +28,37 @@ def largest_stable(problem: Problem, run: Run) -> tuple[float, int]:
     """
     rate = float(run.config["lr"])
     steps = int(min(LONGEST, max(20, len(run.trace))))
-    spent, lost, kept = 0, rate, math.nan
-    for _ in range(ROUNDS):
-        rates = [lost / 2 ** (index + 1) for index in range(AT_ONCE)]
-        good, cost = _stable(problem, run, rates, steps)
-        spent += cost
-        if any(good):
-            kept = max(each for each, ok in zip(rates, good, strict=True) if ok)
-            lost = min([lost, *(each for each, ok in zip(rates, good, strict=True) if not ok and each > kept)])
+    search = _Search(problem, run, steps)
+    lost, kept = rate, math.nan
+    for factor in FACTORS:
+        lost, kept = search.narrowed(lost, [lost / factor ** (index + 1) for index in range(AT_ONCE)])
+        if math.isfinite(kept):
             break
-        lost = rates[-1]
-    if math.isnan(kept):
-        return math.nan, spent
-    finer = [lost * part for part in FINER if lost * part > kept]
-    good, cost = _stable(problem, run, finer, steps) if finer else ([], 0)
-    return max([kept, *(each for each, ok in zip(finer, good, strict=True) if ok)]), spent + cost
+    while lost > 2.1 * kept:
+        between = np.geomspace(kept, lost, AT_ONCE + 2)[1:-1]
+        lost, higher = search.narrowed(lost, between.tolist())
+        kept = kept if math.isnan(higher) else higher
+    if math.isfinite(kept):
+        _, higher = search.narrowed(lost, [lost * part for part in FINER if lost * part > kept])
+        kept = kept if math.isnan(higher) else higher
+    return kept, search.spent
+
+
+class _Search:
+    """Descents from the start of a run, and what they cost."""
+
+    def __init__(self, problem: Problem, run: Run, steps: int) -> None:
+        self.problem, self.run, self.steps, self.spent = problem, run, steps, 0
+
+    def narrowed(self, lost: float, rates: list[float]) -> tuple[float, float]:
+        """The lowest rate that is lost above the highest that is not, and that; NaN where all are lost."""
+        if not rates:
+            return lost, math.nan
+        good, cost = _stable(self.problem, self.run, rates, self.steps)
+        self.spent += cost
+        kept = max((rate for rate, ok in zip(rates, good, strict=True) if ok), default=math.nan)
+        bad = [rate for rate, ok in zip(rates, good, strict=True) if not ok and not rate < kept]
+        return min([lost, *bad]), kept
 
 
 def _stable(problem: Problem, run: Run, rates: list[float], steps: int) -> tuple[list[bool], int]:

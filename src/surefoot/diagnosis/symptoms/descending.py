@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from surefoot.diagnosis.evidence import Evidence, number
-from surefoot.diagnosis.examine import Examination
 from surefoot.diagnosis.finding import Finding, Measured
 
 FALLING = 3.0  # standard errors of the fall over the last third
+T_TEST = "t statistic of two means"
+FORK = "the same steps on the same batches at other rates"
 LEAST = 1e-4  # of what was gained
 PICTURE = "The way leads down, the steps are about as long as they should be. Let it go on."
 FORMULA = (
@@ -19,25 +21,50 @@ FORMULA = (
 
 def descending(seen: Measured) -> Finding | None:
     """Falling, with nothing to complain about."""
+    read = seen.reading
+    if read.unfit or not read.end < read.start:
+        return None
+    evidence = _falls(seen)
+    if not evidence:
+        return None
+    told = f"The loss falls, from {number(read.start)} to {number(read.end)} so far, and is still falling."
+    return Finding("descending", told, (*evidence, *_forks(seen)), None, evidence[0].confidence, PICTURE, FORMULA)
+
+
+@dataclass(frozen=True)
+class _Sign(Evidence):
+    """Evidence that the loss falls, and how sure that makes one."""
+
+    confidence: float = 0.75
+
+
+def _falls(seen: Measured) -> list[_Sign]:
+    """What shows that the loss falls: the first of these that does."""
     read, found = seen.reading, seen.examination
     share, sure = found.trend if found is not None else (math.nan, math.nan)
-    falls = sure > FALLING and share > LEAST if math.isfinite(sure) else read.fall > FALLING
-    if found is not None and found.forks is not None:
-        falls = falls or (_gains(found) and (read.full or found.annealed))
-    gained = read.gained > 4 * read.error and found is None  # no sign of anything else: a trace that fell
-    if read.unfit or not read.end < read.start or not (falls or gained):
-        return None
-    evidence = [
-        Evidence(
-            "fall of the loss over the last third of the rows, in standard errors", read.fall, FALLING, "t statistic of two means"
-        )
+    known = math.isfinite(sure)
+    if (sure if known else read.fall) > FALLING and (not known or share > LEAST):
+        over = "the loss over a sample" if known else "the loss"
+        return [
+            _Sign(
+                f"fall of {over} over the last third of the run, in standard errors", sure if known else read.fall, FALLING, T_TEST
+            )
+        ]
+    if found is not None and found.forks is not None and (read.full or found.annealed):
+        gains = max(found.own / found.scale, found.left)
+        return [_Sign("what is still to be gained, over what was", gains, LEAST, FORK)] if found.own > 0 and gains > LEAST else []
+    if found is None and read.gained > 4 * read.error:  # no sign of anything else: a trace that fell
+        return [
+            _Sign("fall of the loss from start to end, in standard errors", read.gained / max(read.error, 1e-30), 4.0, T_TEST, 0.5)
+        ]
+    return []
+
+
+def _forks(seen: Measured) -> list[Evidence]:
+    found = seen.examination
+    if found is None or found.forks is None:
+        return []
+    return [
+        Evidence("what three times the rate would gain in the fork", found.better(3.0)[0], None, FORK),
+        Evidence("what a tenth of the rate would gain in the fork", found.better(0.1)[0], None, FORK),
     ]
-    if found is not None and found.forks is not None:
-        evidence.append(Evidence("what three times the rate would gain", found.better(3.0)[0], None, "fork"))
-        evidence.append(Evidence("what a tenth of the rate would gain", found.better(0.1)[0], None, "fork"))
-    told = f"The loss falls, from {number(read.start)} to {number(read.end)} so far, and is still falling."
-    return Finding("descending", told, tuple(evidence), None, 0.75 if falls else 0.5, PICTURE, FORMULA)
-
-
-def _gains(found: Examination) -> bool:
-    return found.own > 0 and max(found.own / found.scale, found.left) > LEAST

@@ -11,6 +11,7 @@ NOISY = 1.0  # trace of the covariance of the batch gradients over the squared n
 DROP = 0.01  # of what was gained: how much lower a tenth of the rate gets
 OF_LOSS = 0.1  # of the loss, where that is less
 CLEAR = 0.4  # of the loss over the sample, or of what was gained: a drop that needs no error
+DECAYED = 0.3  # of its highest: a rate that has decayed is what the remedy would be
 SEEN = 1.5  # standard errors of that, while the loss over the sample agrees
 STANDS = 4.0  # standard errors of the fall over the last third, up to which it stands
 FALLING, SURE = (
@@ -34,12 +35,12 @@ FORMULA = (
 def noise_limited(seen: Measured) -> Finding | None:
     """Mini-batches, a loss that has stopped falling, and a smaller rate that makes it fall again."""
     read, found = seen.reading, seen.examination
-    if read.unfit or read.full:
+    if read.unfit or read.full or read.annealed < DECAYED:
         return None
     if found is not None and found.forks is not None:
         return _measured(seen)
     wanders = read.efficiency < IDLE and read.travel > WAY
-    if not (read.fall < STANDS and read.gradient > GRADIENT and read.annealed > 0.5 and wanders):
+    if not (read.fall < STANDS and read.gradient > GRADIENT and wanders):
         return None
     told = f"The loss has stopped falling near {number(read.end)}, and the gradients of the batches have not died down."
     evidence = (
