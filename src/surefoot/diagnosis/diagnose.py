@@ -14,6 +14,7 @@ from surefoot.diagnosis.examine import examine
 from surefoot.diagnosis.finding import Finding, Measured
 from surefoot.diagnosis.reading import Reading, read
 from surefoot.diagnosis.symptoms import SYMPTOMS
+from surefoot.diagnosis.verdicts import confidence
 from surefoot.errors import SettingError
 from surefoot.problem import Problem, trainable
 from surefoot.run import Path, Run
@@ -70,14 +71,15 @@ def told(seen: Measured) -> Diagnosis:
     """What the first symptom that is there says."""
     finding = next((found for found in (symptom(seen) for symptom in SYMPTOMS) if found is not None), None) or _unsure(seen)
     found = seen.examination
+    basis = "trace" if found is None else "problem"
     forks = found.forks if found is not None else None
     return Diagnosis(
         verdict=finding.verdict,
-        confidence=finding.confidence,
+        confidence=confidence(finding.verdict, basis),
         evidence=finding.evidence,
         remedy=finding.remedy,
         told=finding.told,
-        basis="trace" if found is None else "problem",
+        basis=basis,
         gradients=0 if found is None else found.gradients,
         forks={} if forks is None else {forks.rate * times: losses for times, losses in sorted(forks.losses.items())},
         words={"picture": finding.picture, "formula": finding.formula},
@@ -90,7 +92,7 @@ def _unsure(seen: Measured) -> Finding:
         "" if seen.examination is not None or seen.reading.unfit else " With the problem at hand, diagnose(run, problem) measures."
     )
     picture = "There is too little to see here, or the signs contradict each other. A guess would be no help."
-    return Finding("unsure", f"Nothing certain can be said: {why}.{more}", (), None, 0.0, picture, "")
+    return Finding("unsure", f"Nothing certain can be said: {why}.{more}", (), None, picture, "")
 
 
 def _as_run(trace: Trace, problem: Problem, config: Mapping[str, Any], seen: Reading) -> Run:

@@ -18,8 +18,7 @@ class Diagnosis:
 
     Attributes:
         verdict: one of ``surefoot.diagnosis.verdicts.VERDICTS``.
-        confidence: from 0 to 1: how often such a verdict was right on the labelled runs it was calibrated on, less where the measurements are near
-            their thresholds.
+        confidence: from 0 to 1: how often such a verdict was right on the labelled runs it was calibrated on; 0 for ``unsure``.
         evidence: what was measured.
         remedy: what to change; None where nothing is to be.
         told: the finding in a sentence.

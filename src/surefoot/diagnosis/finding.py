@@ -50,7 +50,6 @@ class Finding:
         told: what is happening, in a sentence with numbers.
         evidence: what was measured.
         remedy: what to change.
-        confidence: from 0 to 1.
         picture: the same for a learner, without a formula.
         formula: the same for an engineer.
     """
@@ -59,7 +58,6 @@ class Finding:
     told: str
     evidence: tuple[Evidence, ...]
     remedy: Remedy | None
-    confidence: float
     picture: str
     formula: str
 

@@ -19,7 +19,7 @@ def judged(trace: Trace) -> str:
     Example:
         >>> from surefoot import Problem, descend
         >>> judged(descend(Problem.of(lambda x: (x**2).sum() / 2, start=[1.0]), lr=1e-4, steps=50).trace)
-        'too-small (75%)'
+        'too-small (97%)'
     """
     found = diagnose(trace)
     return f"{found.verdict} ({found.confidence:.0%})" if found.verdict != "unsure" else ""

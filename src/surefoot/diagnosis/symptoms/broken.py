@@ -47,7 +47,7 @@ def _measured(seen: Measured) -> Finding | None:
                 if each.ratio < 0
                 else "what is differentiated: it is not the loss that is told"
             )
-            return _finding(told, evidence, f"Look at {what}; no learning rate helps.", each.ratio, 0.99)
+            return _finding(told, evidence, f"Look at {what}; no learning rate helps.", each.ratio)
         if each.unreached:
             names = ", ".join(each.unreached[:3]) + (f" and {len(each.unreached) - 3} more" if len(each.unreached) > 3 else "")
             told = f"The loss depends on {names}, but no gradient arrives there."
@@ -57,7 +57,6 @@ def _measured(seen: Measured) -> Finding | None:
                 evidence,
                 f"Look for .detach(), .data, no_grad or a round trip through NumPy behind {names}.",
                 each.ratio,
-                0.97,
             )
     if found.uphill > UPHILL and found.loss > found.begin:
         evidence = Evidence("cosine of the first displacement and the gradient", found.uphill, UPHILL, SOURCE)
@@ -84,9 +83,9 @@ def _traced(seen: Measured) -> Finding | None:
         return None
     told = f"The loss rose from {number(read.start)} to {number(read.end)}, as it would if every step went up its own gradient."
     evidence = Evidence(quantity, value, threshold, SOURCE)
-    return _finding(told, evidence, "Look at the sign of the loss, and for maximize=True in the optimizer.", math.nan, 0.8)
+    return _finding(told, evidence, "Look at the sign of the loss, and for maximize=True in the optimizer.", math.nan)
 
 
-def _finding(told: str, evidence: Evidence, remedy: str, ratio: float, sure: float) -> Finding:
+def _finding(told: str, evidence: Evidence, remedy: str, ratio: float) -> Finding:
     formula = FORMULA.format(ratio=number(ratio) if not math.isnan(ratio) else "not known from a trace")
-    return Finding("broken", told, (evidence,), Remedy(remedy, None, None), sure, PICTURE, formula)
+    return Finding("broken", told, (evidence,), Remedy(remedy, None, None), PICTURE, formula)

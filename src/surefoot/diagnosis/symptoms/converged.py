@@ -34,7 +34,7 @@ def converged(seen: Measured) -> Finding | None:
         if math.isfinite(found.smallest):
             evidence.append(Evidence("smallest eigenvalue of the Hessian", found.smallest, 0.0, "Lanczos iteration"))
         told = f"The loss has come to rest at {number(found.loss)}; neither smaller nor larger steps would lower it."
-        return Finding("converged", told, tuple(evidence), None, 0.9, PICTURE, FORMULA)
+        return Finding("converged", told, tuple(evidence), None, PICTURE, FORMULA)
     if (
         read.unfit
         or not read.end < read.start
@@ -57,4 +57,4 @@ def converged(seen: Measured) -> Finding | None:
             "calibrated on benchmarks/verdicts (calibration runs)",
         ),
     ]
-    return Finding("converged", told, tuple(evidence), None, 0.7, PICTURE, FORMULA)
+    return Finding("converged", told, tuple(evidence), None, PICTURE, FORMULA)

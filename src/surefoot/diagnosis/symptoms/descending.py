@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from surefoot.diagnosis.evidence import Evidence, number
 from surefoot.diagnosis.finding import Finding, Measured
@@ -28,17 +27,10 @@ def descending(seen: Measured) -> Finding | None:
     if not evidence:
         return None
     told = f"The loss falls, from {number(read.start)} to {number(read.end)} so far, and is still falling."
-    return Finding("descending", told, (*evidence, *_forks(seen)), None, evidence[0].confidence, PICTURE, FORMULA)
+    return Finding("descending", told, (*evidence, *_forks(seen)), None, PICTURE, FORMULA)
 
 
-@dataclass(frozen=True)
-class _Sign(Evidence):
-    """Evidence that the loss falls, and how sure that makes one."""
-
-    confidence: float = 0.75
-
-
-def _falls(seen: Measured) -> list[_Sign]:
+def _falls(seen: Measured) -> list[Evidence]:
     """What shows that the loss falls: the first of these that does."""
     read, found = seen.reading, seen.examination
     share, sure = found.trend if found is not None else (math.nan, math.nan)
@@ -46,16 +38,18 @@ def _falls(seen: Measured) -> list[_Sign]:
     if (sure if known else read.fall) > FALLING and (not known or share > LEAST):
         over = "the loss over a sample" if known else "the loss"
         return [
-            _Sign(
+            Evidence(
                 f"fall of {over} over the last third of the run, in standard errors", sure if known else read.fall, FALLING, T_TEST
             )
         ]
     if found is not None and found.forks is not None and (read.full or found.annealed):
         gains = max(found.own / found.scale, found.left)
-        return [_Sign("what is still to be gained, over what was", gains, LEAST, FORK)] if found.own > 0 and gains > LEAST else []
+        return (
+            [Evidence("what is still to be gained, over what was", gains, LEAST, FORK)] if found.own > 0 and gains > LEAST else []
+        )
     if found is None and read.gained > 4 * read.error:  # no sign of anything else: a trace that fell
         return [
-            _Sign("fall of the loss from start to end, in standard errors", read.gained / max(read.error, 1e-30), 4.0, T_TEST, 0.5)
+            Evidence("fall of the loss from start to end, in standard errors", read.gained / max(read.error, 1e-30), 4.0, T_TEST)
         ]
     return []
 

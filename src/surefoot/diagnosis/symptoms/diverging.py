@@ -37,7 +37,7 @@ def diverging(seen: Measured) -> Finding | None:
     evidence = Evidence(
         "loss at the end", read.end, read.start + margin, "its own start; Godbole et al. 2023, Deep Learning Tuning Playbook"
     )
-    return Finding("diverging", told, (evidence, *limits(seen)), rate_remedy(seen), 0.9, PICTURE, FORMULA)
+    return Finding("diverging", told, (evidence, *limits(seen)), rate_remedy(seen), PICTURE, FORMULA)
 
 
 def limits(seen: Measured) -> tuple[Evidence, ...]:

@@ -40,4 +40,4 @@ def edge_of_stability(seen: Measured) -> Finding | None:
         evidence = Evidence("share of the last steps at which the loss rose", read.rising, RISING[0], SOURCE)
     fell = f"falls all the same, from {number(read.start)} to {number(read.end)}"
     told = f"The loss trembles (it rose at {read.rising:.0%} of the last steps) and {fell}."
-    return Finding("edge-of-stability", told, (evidence,), None, 0.8, PICTURE, FORMULA.format(limit="2/lr for gradient descent"))
+    return Finding("edge-of-stability", told, (evidence,), None, PICTURE, FORMULA.format(limit="2/lr for gradient descent"))

@@ -31,7 +31,7 @@ def local_minimum(seen: Measured) -> Finding | None:
         return None
     told = f"The loss stands at {number(found.loss)} in a minimum; another place is known at {number(other)}."
     evidence = (Evidence("loss above the lowest place known", found.loss - other, margin, SOURCE),)
-    return Finding("local-minimum", told, evidence, _remedy(seen, margin), 0.85, PICTURE, FORMULA)
+    return Finding("local-minimum", told, evidence, _remedy(seen, margin), PICTURE, FORMULA)
 
 
 def _remedy(seen: Measured, margin: float) -> Remedy:

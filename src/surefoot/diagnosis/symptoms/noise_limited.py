@@ -52,7 +52,7 @@ def noise_limited(seen: Measured) -> Finding | None:
             "calibrated on benchmarks/verdicts (calibration runs)",
         ),
     )
-    return Finding("noise-limited", told, evidence, _remedy(), 0.7, PICTURE, FORMULA)
+    return Finding("noise-limited", told, evidence, _remedy(), PICTURE, FORMULA)
 
 
 def _measured(seen: Measured) -> Finding | None:
@@ -71,7 +71,7 @@ def _measured(seen: Measured) -> Finding | None:
         Evidence("fall of the loss at a tenth of the rate beyond that at the rate", lower, DROP * found.scale, SOURCE),
         Evidence("noise to signal of a step, tr(S) / (B |G|^2)", found.noise, NOISY, SOURCE),
     )
-    return Finding("noise-limited", told, evidence, _remedy(), 0.85, PICTURE, FORMULA)
+    return Finding("noise-limited", told, evidence, _remedy(), PICTURE, FORMULA)
 
 
 def _remedy() -> Remedy:

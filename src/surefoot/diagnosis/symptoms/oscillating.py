@@ -48,7 +48,7 @@ def oscillating(seen: Measured) -> Finding | None:
         else Evidence("where steps land on their line (alpha)", read.alpha, BEHIND, SOURCE)
     )
     rate = nice(STAND_OFF * seen.lr) if math.isfinite(seen.lr) else None
-    return Finding("oscillating", told, (evidence,), _remedy(rate), 0.75, PICTURE, FORMULA)
+    return Finding("oscillating", told, (evidence,), _remedy(rate), PICTURE, FORMULA)
 
 
 def _measured(seen: Measured) -> Finding | None:
@@ -68,7 +68,7 @@ def _measured(seen: Measured) -> Finding | None:
     if math.isfinite(found.alpha):
         evidence.append(Evidence("where steps land on their line (alpha)", found.alpha, 1.0, "Schneider et al. 2021, Cockpit"))
     base = found.limit if math.isfinite(found.limit) and found.limit < 1.5 * seen.lr else seen.lr
-    return Finding("oscillating", told, tuple(evidence), _remedy(nice(STAND_OFF * base)), 0.85, PICTURE, FORMULA)
+    return Finding("oscillating", told, tuple(evidence), _remedy(nice(STAND_OFF * base)), PICTURE, FORMULA)
 
 
 def _remedy(rate: float | None) -> Remedy:

@@ -41,4 +41,4 @@ def overfitting(seen: Measured) -> Finding | None:
         "steps",
         steps,
     )
-    return Finding("overfitting", told, evidence, remedy, 0.9, PICTURE, FORMULA)
+    return Finding("overfitting", told, evidence, remedy, PICTURE, FORMULA)

@@ -31,9 +31,9 @@ def overflow(seen: Measured) -> Finding | None:
         remedy = Remedy(
             "Look for NaN or infinities in the data, and for a logarithm, root or division at 0 in the loss.", None, None
         )
-        return Finding("overflow", told, (evidence,), remedy, 0.95, PICTURE, FORMULA)
+        return Finding("overflow", told, (evidence,), remedy, PICTURE, FORMULA)
     if read.rows == 0:
         told = f"The loss was {number(read.first)} at the first step, and the first update is not a finite number."
-        return Finding("overflow", told, (evidence, *limits(seen)), rate_remedy(seen), 0.95, PICTURE, FORMULA)
+        return Finding("overflow", told, (evidence, *limits(seen)), rate_remedy(seen), PICTURE, FORMULA)
     told = f"The loss went from {number(read.start)} to {number(read.end)} and stopped being a number at step {read.lost_at:,}."
-    return Finding("overflow", told, (evidence, *limits(seen)), rate_remedy(seen), 0.95, PICTURE, FORMULA)
+    return Finding("overflow", told, (evidence, *limits(seen)), rate_remedy(seen), PICTURE, FORMULA)

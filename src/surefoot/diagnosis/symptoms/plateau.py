@@ -38,7 +38,7 @@ def plateau(seen: Measured) -> Finding | None:
         Evidence("share of the weights with a gradient of exactly zero", found.dead, DEAD, "Zhang et al. 2021, AUTOTRAINER"),
     )
     remedy = _remedy(seen, found)
-    return Finding("plateau", told, evidence, remedy, 0.8, PICTURE, FORMULA)
+    return Finding("plateau", told, evidence, remedy, PICTURE, FORMULA)
 
 
 def _traced(seen: Measured) -> Finding | None:
@@ -51,7 +51,7 @@ def _traced(seen: Measured) -> Finding | None:
     much = f", such as {number(rate)}," if rate else ""
     text = f"Use a much larger learning rate{much} or another start: smaller weights, other activations."
     remedy = Remedy(text, "lr" if rate else None, rate or None)
-    return Finding("plateau", told, (evidence,), remedy, 0.6, PICTURE, FORMULA)
+    return Finding("plateau", told, (evidence,), remedy, PICTURE, FORMULA)
 
 
 def _remedy(seen: Measured, found: Examination) -> Remedy:

@@ -41,4 +41,4 @@ def saddle(seen: Measured) -> Finding | None:
         "start",
         found.nudged,
     )
-    return Finding("saddle", told, evidence, remedy, 0.9, PICTURE, FORMULA)
+    return Finding("saddle", told, evidence, remedy, PICTURE, FORMULA)

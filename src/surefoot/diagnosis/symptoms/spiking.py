@@ -38,4 +38,4 @@ def spiking(seen: Measured) -> Finding | None:
         "clip_norm",
         read.usual,
     )
-    return Finding("spiking", told, evidence, remedy, 0.85, PICTURE, FORMULA)
+    return Finding("spiking", told, evidence, remedy, PICTURE, FORMULA)

@@ -66,7 +66,7 @@ def _measured(seen: Measured) -> Finding | None:
         )
     steps = read.rows * rate / forks.rate
     text = f"Use {number(rate)}: at this rate about {number(float(f'{steps:.1g}'))} steps would be needed for what that does in {read.rows:,}."
-    return Finding("too-small", told, tuple(evidence), Remedy(text, "lr", rate), 0.9, PICTURE, FORMULA)
+    return Finding("too-small", told, tuple(evidence), Remedy(text, "lr", rate), PICTURE, FORMULA)
 
 
 def _traced(seen: Measured) -> Finding | None:
@@ -101,6 +101,11 @@ def _traced(seen: Measured) -> Finding | None:
             )
         else:
             evidence.append(Evidence("length of all steps together, in lengths of the weights", read.travel, TRAVEL, FORKED))
-    rate = nice(10 * seen.lr) if math.isfinite(seen.lr) else None
+    rate = nice(_times(read.steepest) * seen.lr) if math.isfinite(seen.lr) else None
     text = f"Use a larger rate, such as {number(rate)}." if rate else "Use a rate ten times larger."
-    return Finding("too-small", told, tuple(evidence), Remedy(text, "lr" if rate else None, rate), 0.75, PICTURE, FORMULA)
+    return Finding("too-small", told, tuple(evidence), Remedy(text, "lr" if rate else None, rate), PICTURE, FORMULA)
+
+
+def _times(steepest: float) -> float:
+    """How much larger a rate would land steps on the minimum along their line where that was nearest; 10 where alpha is not known."""
+    return min(1000.0, max(3.0, 1 / max(1 + steepest, 1e-3))) if math.isfinite(steepest) else 10.0
