@@ -26,12 +26,13 @@ HEALTHY = tuple(name for name, ill in VERDICTS.items() if not ill and name != "u
 RIGHT: dict[str, dict[str, tuple[int, int]]] = {
     "problem": {
         "broken": (16, 16), "converged": (48, 50), "descending": (56, 56), "diverging": (10, 10), "edge-of-stability": (9, 9),
-        "local-minimum": (17, 17), "noise-limited": (12, 13), "oscillating": (15, 15), "overfitting": (11, 11), "overflow": (18, 18), "plateau": (16, 16), "saddle": (12, 12),
-        "spiking": (12, 12), "too-small": (80, 80),
+        "local-minimum": (17, 17), "noise-limited": (12, 13), "oscillating": (15, 15), "overfitting": (11, 11),
+        "overflow": (18, 18), "plateau": (16, 16), "saddle": (12, 12), "spiking": (12, 12), "too-small": (80, 80),
     },
     "trace": {
         "broken": (13, 13), "converged": (46, 76), "descending": (55, 68), "diverging": (10, 10), "edge-of-stability": (8, 9),
-        "noise-limited": (11, 13), "oscillating": (14, 16), "overfitting": (11, 11), "overflow": (18, 18), "plateau": (9, 10), "spiking": (12, 12), "too-small": (75, 76),
+        "noise-limited": (11, 13), "oscillating": (14, 16), "overfitting": (11, 11), "overflow": (18, 18), "plateau": (9, 10),
+        "spiking": (12, 12), "too-small": (75, 76),
     },
 }  # fmt: skip
 

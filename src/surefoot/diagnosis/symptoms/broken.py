@@ -61,7 +61,7 @@ def _measured(seen: Measured) -> Finding | None:
     if found.uphill > UPHILL and found.loss > found.begin:
         evidence = Evidence("cosine of the first displacement and the gradient", found.uphill, UPHILL, SOURCE)
         return _finding(
-            "The steps go up the gradient, not down.", evidence, "Look at the optimizer: maximize=True, or a wrong sign.", 1.0, 0.95
+            "The steps go up the gradient, not down.", evidence, "Look at the optimizer: maximize=True, or a wrong sign.", 1.0
         )
     return None
 

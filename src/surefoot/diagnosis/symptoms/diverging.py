@@ -10,6 +10,7 @@ from surefoot.diagnosis.finding import Finding, Measured, nice
 RISE = 0.05  # of the loss at the start (and three times its noise), by which it must have risen
 FAR = 2.0  # times the very first loss, for where everything was lost within the first steps
 DECADE = 10.0  # a smaller rate by this much, where no stable one was measured
+QUARTER = 1.2  # of an octave, about
 STAND_OFF = 0.5  # of the largest stable rate: the edge itself is no place to train
 SOURCE = "Cohen et al. 2021, Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability: unstable beyond 2/L"
 MEASURED = "short descents from the same start at halved rates: the largest that ends below where it began"
@@ -58,8 +59,10 @@ def rate_remedy(seen: Measured) -> Remedy:
     """A rate from which the loss comes back."""
     found = seen.examination
     if found is not None and math.isfinite(found.stable):
-        rate = nice(STAND_OFF * found.stable)
-        text = f"No number of steps will help: the largest stable rate here is {number(found.stable)}. Use {number(rate)}."
+        # the search ends within a quarter of an octave below: where the curvature's limit lies there too, that is exact
+        largest = found.limit if found.stable <= found.limit <= QUARTER * found.stable else found.stable
+        rate = nice(STAND_OFF * largest)
+        text = f"No number of steps will help: the largest stable rate here is {number(largest)}. Use {number(rate)}."
         return Remedy(text, "lr", rate)
     if not math.isfinite(seen.lr):
         return Remedy("Use a learning rate ten times smaller.", None, None)
