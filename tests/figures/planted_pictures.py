@@ -1,4 +1,4 @@
-"""Traces and runs with known numbers, made by hand: no engine, no finder.  formula -> Trace, Run, Found."""
+"""Traces and runs with known numbers, made by hand: no engine, no finder.  formula -> Trace, Run, Found, Diagnosis."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import dataclasses
 import numpy as np
 import torch
 
+from surefoot.diagnosis.diagnosis import Diagnosis
+from surefoot.diagnosis.evidence import Evidence, Remedy
 from surefoot.find.found import Found
 from surefoot.problem import Problem
 from surefoot.run import Path, Run
@@ -115,7 +117,25 @@ def race(dimensions=2):
     return dataclasses.replace(whole, paths=tuple(paths))
 
 
+def diagnosed():
+    """The parabola x^2 / 2 from 1, gone on with at five rates: x_k = (1 - lr)^k."""
+    forks = {rate: (1 - rate) ** (2.0 * np.arange(20)) / 2 for rate in (0.01, 0.1, 0.3, 1.0)}
+    forks[3.0] = np.append([0.5, 2.0, 8.0], [np.inf] * 17)
+    return Diagnosis(
+        "too-small",
+        0.9,
+        (Evidence("fall of the loss", 2.5, 2.0, "fork"),),
+        Remedy("Use 0.5.", "lr", 0.5),
+        "The loss falls slowly.",
+        "problem",
+        123,
+        forks,
+        {},
+    )
+
+
 EVERY_PICTURE = {
+    "diagnosis-forks": (diagnosed(), "forks", None),
     "trace-loss": (trace(noisy(300)), "loss", None),
     "trace-rate": (range_test(noise=0.02, highest=1e4), "rate", None),
     "run-loss": (run(noisy(1000), validation=np.where(np.arange(1000) % 100 == 99, 0.7, np.nan)), "loss", None),

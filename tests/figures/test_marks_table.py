@@ -64,7 +64,9 @@ def test_an_unknown_kind_names_the_nearest():
 
 @pytest.mark.parametrize("value", [3, "loss", None, {}], ids=repr)
 def test_a_value_without_a_picture_is_told_which_have_one(value):
-    with pytest.raises(SettingError, match=r"has no picture. These have one: Trace, Run, Found, Surface, a list of runs"):
+    with pytest.raises(
+        SettingError, match=r"has no picture. These have one: Trace, Run, Found, Diagnosis, Surface, a list of runs"
+    ):
         marks(value)
 
 
