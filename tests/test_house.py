@@ -203,8 +203,11 @@ def fresh(code):
 
 
 def test_import_loads_nothing_but_torch_and_numpy():
-    heavy = ["pandas", "sklearn", "matplotlib", "PIL", "rich", "plotext", "typer", "pyarrow", "scipy"]
-    code = f"import sys, surefoot; surefoot.descend, surefoot.Problem, surefoot.find_lr; print(*[n for n in {heavy} if n in sys.modules])"
+    heavy = ["pandas", "sklearn", "matplotlib", "PIL", "rich", "plotext", "typer", "pyarrow", "scipy", "tensorboard"]
+    names = (
+        "surefoot.descend, surefoot.Problem, surefoot.find_lr, surefoot.diagnose, surefoot.train, surefoot.watch, surefoot.read_log"
+    )
+    code = f"import sys, surefoot; {names}; print(*[n for n in {heavy} if n in sys.modules])"
     assert fresh(code) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surefoot.errors import SettingError, UserFileError
-from surefoot.logs import tensorboard as events
 from surefoot.logs.read import read_log
 
 NAN = math.nan
@@ -273,7 +273,7 @@ def test_tensorboard_file_cut_off_gives_what_is_whole(tmp_path, writer):
 def test_tensorboard_not_installed_names_the_extra(tmp_path, writer, monkeypatch):
     writer.add_scalar("loss", 1.0, 0)
     writer.close()
-    monkeypatch.setattr(events, "event_accumulator", None)
+    monkeypatch.setitem(sys.modules, "tensorboard.backend.event_processing", None)
     with pytest.raises(SettingError, match=r"not installed.*pip install 'surefoot\[logs\]'"):
         read_log(tmp_path / "run")
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import csv
 import warnings
 from pathlib import Path
-from typing import TextIO
-
-import pandas as pd
+from typing import TYPE_CHECKING, TextIO
 
 from surefoot.errors import UserFileError
 from surefoot.logs import names
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def table(path: Path) -> pd.DataFrame:
@@ -24,6 +25,8 @@ def table(path: Path) -> pd.DataFrame:
     Raises:
         UserFileError: the file is no table with names in its first line.
     """
+    import pandas as pd  # heavy, and only who reads logs needs it
+
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
@@ -50,6 +53,8 @@ def table(path: Path) -> pd.DataFrame:
 
 
 def _read(file: TextIO, separator: str, width: int) -> pd.DataFrame:
+    import pandas as pd  # heavy, and only who reads logs needs it
+
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # values beyond the names would be dropped in silence
         return pd.read_csv(

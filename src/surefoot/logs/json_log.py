@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from surefoot.errors import UserFileError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def table(path: Path) -> pd.DataFrame:
@@ -23,6 +24,8 @@ def table(path: Path) -> pd.DataFrame:
     Raises:
         UserFileError: the file is no JSON, or its JSON holds no records.
     """
+    import pandas as pd  # heavy, and only who reads logs needs it
+
     try:
         found = _parsed(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError:

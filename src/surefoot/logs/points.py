@@ -10,14 +10,16 @@ goes first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pandas as pd
 
 from surefoot.errors import UserFileError
 from surefoot.logs import names
 from surefoot.trace import COLUMNS, Trace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Numbers: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 Steps: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
@@ -68,6 +70,8 @@ def trace_of(points: Points, columns: Mapping[str, str] | None, where: object) -
 
 def numbers(cells: pd.Series[Any]) -> pd.Series[float]:
     """The cells that hold a number, as text or not, with their places; "NaN" and "inf" are numbers, "None" and "" are not."""
+    import pandas as pd  # heavy, and only who reads logs needs it
+
     text = cells.astype("string").str.strip().str.lower()
     found = pd.to_numeric(text, errors="coerce").astype("Float64")
     kept = (found.notna() | text.isin(["nan", "+nan", "-nan"])).to_numpy(bool, na_value=False)
@@ -87,11 +91,15 @@ def _whole(found: pd.Series[float], name: str, where: object) -> pd.Series[float
 
 def _begins_anew(steps: pd.Series[float], epochs: pd.Series[float]) -> bool:
     """Whether the count falls back where an epoch ends; in a resumed run it falls back within the same epoch or to an earlier one."""
+    import pandas as pd  # heavy, and only who reads logs needs it
+
     both = pd.DataFrame({"step": steps, "epoch": epochs}).dropna()
     return bool(((both["step"].diff() < 0) & (both["epoch"].diff() > 0)).any())
 
 
 def _at(steps: pd.Series[float], found: pd.Series[float]) -> pd.Series[float]:
+    import pandas as pd  # heavy, and only who reads logs needs it
+
     found = found[found.index.isin(steps.index)]
     return pd.Series(found.to_numpy(), index=steps[found.index].to_numpy(np.int64))
 

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from surefoot.errors import SettingError, UserFileError
 
-try:
-    from tensorboard.backend.event_processing import event_accumulator
-    from tensorboard.util import tensor_util
-except ImportError:
-    event_accumulator = None
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 MARK = b"brain.Event:"  # the version that every event file begins with
 KIND = "tfevents"  # what TensorBoard itself knows the files by
@@ -33,8 +30,14 @@ def points(path: Path) -> dict[str, pd.Series[float]]:
         SettingError: TensorBoard is not installed.
         UserFileError: TensorBoard would not know the file by its name, or there is no scalar in it.
     """
-    if event_accumulator is None:
-        raise SettingError(f"{path} holds TensorBoard events, and tensorboard is not installed. Try: pip install 'surefoot[logs]'")
+    import pandas as pd  # heavy, and only who reads logs needs it
+
+    try:
+        from tensorboard.backend.event_processing import event_accumulator  # heavy, and an extra
+    except ImportError:
+        raise SettingError(
+            f"{path} holds TensorBoard events, and tensorboard is not installed. Try: pip install 'surefoot[logs]'"
+        ) from None
     if path.is_file() and KIND not in path.name:
         raise UserFileError(
             f"{path} is a TensorBoard event file, but its name lacks {KIND!r}, by which TensorBoard knows it. Rename it."
@@ -62,8 +65,12 @@ def _scalars(events: Any) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _number(event: Any) -> float:
+    from tensorboard.util import tensor_util  # there, for the event was read by it
+
     return float(event.value if hasattr(event, "value") else tensor_util.make_ndarray(event.tensor_proto))
 
 
 def _series(values: list[float], recorded: list[Any]) -> pd.Series[float]:
+    import pandas as pd  # heavy, and only who reads logs needs it
+
     return pd.Series(values, index=[event.step for event in recorded], dtype=np.float64)
