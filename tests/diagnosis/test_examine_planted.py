@@ -99,7 +99,6 @@ def test_losses_and_lengths():
     assert found.begin == pytest.approx(2.0)
     assert found.loss == pytest.approx((np.array([1, 3]) * end**2).sum() / 2, rel=1e-6)
     assert found.gradient == pytest.approx(np.linalg.norm([1, 3] * end), rel=1e-6)
-    assert found.begin_gradient == pytest.approx(np.sqrt(10), rel=1e-6)
     assert found.uphill == pytest.approx(-1)
     assert found.course == pytest.approx(made_course(made), rel=1e-6)
 

@@ -42,13 +42,10 @@ MOST_WEIGHTS = 300_000  # for which curvature is measured
 STILL = 1e-3  # of what was gained (or of a hundredth of the loss, where nothing was): forks that lower the loss by less stand still
 PATIENCE = 0.5  # seconds for the course of the run
 COURSE = 48  # points of the run at which the loss over the sample is taken
-LOWER = 1e-3  # of the same: a place lower by less is not lower
 NOTHING = 1e-5  # of what was gained: so little is nothing, however level the ground
 FLAT = 0.05  # of the loss, or of what was gained: the most that slope and curvature can change within a length of the weights, on level ground
-DEAD, DEAD_MOVES = (
-    0.7,
-    0.1,
-)  # share of weights without any gradient (AUTOTRAINER, Zhang et al. 2021), and of what was gained: what the rest may do
+DEAD = 0.7  # share of the weights without any gradient (AUTOTRAINER, Zhang et al. 2021)
+DEAD_MOVES = 0.1  # of what was gained: what the living rest may still do
 FAINT = 1e-6  # of the loss: a gradient that promises less over the length of the weights is not held against differences
 LEVEL_GROUND = 0.05  # of the loss: what a gradient that is nearly zero promises over the length of the weights
 ARRIVED, SMALL = 0.05, 2000  # of the loss at the start; weights: beyond both, nobody looks for a lower place
@@ -92,7 +89,6 @@ class Examination:
     uphill: float = NAN
     size: float = NAN
     gradient: float = NAN
-    begin_gradient: float = NAN
     noise: float = NAN
     alpha: float = NAN
     forks: Forks | None = None
@@ -216,7 +212,6 @@ def _on_foot(
         size=size,
         loss=value,
         gradient=float(np.linalg.norm(slope)),
-        begin_gradient=float(np.linalg.norm(ground.gradient(begin)[1])),
     )
     at = _at(problem, run, here)
     rate = seen.last_rate if start is not None and math.isfinite(seen.last_rate) else 0.5 * seen.rate
@@ -256,7 +251,7 @@ def _elsewhere(problem: Problem, run: Run, found: Examination, ground: Ground, b
 
 def _begin(problem: Problem, run: Run) -> Column:
     if len(run.path) and run.path.steps[0] == 0:
-        return row_of(problem, run.path[0])
+        return row_of(run.path[0])
     return flattened(list(trainable(problem.model).values())).double().cpu().numpy()
 
 
@@ -267,7 +262,7 @@ def _place(problem: Problem, run: Run, seen: Reading) -> tuple[Column, Run | Non
         return end, run if run.state and walkable(run) else None
     fast = np.flatnonzero(run.trace["lr"] >= 0.5 * seen.rate)
     step = int(run.trace["step"][fast[-1]])
-    return row_of(problem, run.path[int(np.abs(run.path.steps - step).argmin())]), None
+    return row_of(run.path[int(np.abs(run.path.steps - step).argmin())]), None
 
 
 def _at(problem: Problem, run: Run, row: Column) -> Problem:
@@ -300,7 +295,7 @@ def _course(ground: Ground, run: Run) -> Column:
         return np.empty(0)
     count = int(min(COURSE, max(12, PATIENCE / ground.rows.seconds)))
     picked = np.unique(np.linspace(0, len(run.path) - 1, count).round().astype(int))
-    return ground.losses(np.stack([row_of(ground.rows.problem, run.path[int(index)]) for index in picked]))
+    return ground.losses(np.stack([row_of(run.path[int(index)]) for index in picked]))
 
 
 def _levels(ground: Ground, forks: Forks) -> tuple[dict[float, float], dict[float, tuple[float, float]]]:
@@ -341,7 +336,7 @@ def _uphill(ground: Ground, run: Run) -> float:
     """The cosine of the gradient and the first displacement on the path."""
     if len(run.path) < 2:
         return NAN
-    first, second = (row_of(ground.rows.problem, run.path[index]) for index in (0, 1))
+    first, second = (row_of(run.path[index]) for index in (0, 1))
     moved = second - first
     _, slope = ground.gradient(first)
     lengths = float(np.linalg.norm(moved) * np.linalg.norm(slope))

@@ -143,6 +143,6 @@ def _unreached(ground: Ground, row: Column, gradient: Column) -> list[str]:
     return found
 
 
-def row_of(problem: Problem, weights: Tensor) -> Column:
+def row_of(weights: Tensor) -> Column:
     """A flat tensor of trainable weights as a row of float64."""
     return weights.detach().double().cpu().numpy().ravel()

@@ -57,7 +57,7 @@ def trace_of(points: Points, columns: Mapping[str, str] | None, where: object) -
     if "loss" not in found:
         raise UserFileError(
             f"{where} has no column that is known to be the training loss. Beside the step it has {names.listed(points)}. "
-            "Say which one it is with columns={'loss': '...'}."
+            "Say which one it is: columns={'loss': '...'}, on the command line --columns loss=..."
         )
     steps = points[found["loss"]].index.to_numpy(np.int64)
     known = {column: _laid(points[name], steps, column) for column, name in found.items()}

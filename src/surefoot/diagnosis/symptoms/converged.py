@@ -16,8 +16,8 @@ SOURCE = "fork: the same steps at a tenth, one and three times the rate"
 
 PICTURE = "The bottom of the valley is reached: whichever way the foot moves, it goes up. More steps change nothing any more."
 FORMULA = (
-    "No fork moves the loss by more than a ten-thousandth of what was gained, no eigenvalue is negative, and no lower end was "
-    "found."
+    "No fork lowers the loss by more than a thousandth of what was gained, other descents show no more than a ten-thousandth to be left, and the "
+    "gradient is nearly zero."
 )
 
 

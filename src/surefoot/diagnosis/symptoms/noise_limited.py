@@ -7,7 +7,6 @@ import math
 from surefoot.diagnosis.evidence import Evidence, Remedy, number
 from surefoot.diagnosis.finding import Finding, Measured
 
-NOISY = 1.0  # trace of the covariance of the batch gradients over the squared norm of their mean
 DROP = 0.01  # of what was gained: how much lower a tenth of the rate gets
 OF_LOSS = 0.1  # of the loss, where that is less
 CLEAR = 0.4  # of the loss over the sample, or of what was gained: a drop that needs no error
@@ -69,7 +68,7 @@ def _measured(seen: Measured) -> Finding | None:
     told = f"The loss has stopped falling near {number(found.loss)}; at a tenth of the rate it falls by {number(lower)} in {found.forks.steps} steps."
     evidence = (
         Evidence("fall of the loss at a tenth of the rate beyond that at the rate", lower, DROP * found.scale, SOURCE),
-        Evidence("noise to signal of a step, tr(S) / (B |G|^2)", found.noise, NOISY, SOURCE),
+        Evidence("noise to signal of a step, tr(S) / (B |G|^2)", found.noise, None, SOURCE),
     )
     return Finding("noise-limited", told, evidence, _remedy(), PICTURE, FORMULA)
 

@@ -9,7 +9,6 @@ from surefoot.diagnosis.finding import Finding, Measured, nice
 
 DROP = 0.01  # of what was gained (or is left): how much lower a tenth of the rate gets
 OF_LOSS = 0.25  # of the loss, where that is less
-HIGH = 0.85  # the rate over the limit by curvature
 BEHIND = 0.7  # alpha: steps that land nearly as far behind the minimum as they began before it
 IDLE, ALIVE = (
     0.02,
