@@ -4,6 +4,7 @@ Regret = (loss at the rate - best loss on a dense grid) / (loss at the start - b
 
     python benchmarks/regret.py               # surefoot, and the others from regret/peers.json
     python benchmarks/regret.py --peers       # runs the others again (needs the extra bench)
+    python benchmarks/regret.py --engine ray  # the searches on a cluster; the same answers
     python benchmarks/regret.py --truth       # makes the dense grids anew (about ten minutes)
 """
 
@@ -13,12 +14,9 @@ import argparse
 import functools
 import json
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +24,10 @@ import numpy as np
 import torch
 
 HOME = Path(__file__).parent / "regret"
-sys.path.insert(0, str(HOME))
+sys.path[:0] = [str(HOME), str(HOME.parent)]
 
 import cases  # noqa: E402
+import on_ray  # noqa: E402
 import truth  # noqa: E402
 
 from surefoot import find_lr  # noqa: E402
@@ -84,7 +83,7 @@ def free(known: dict[str, truth.Truth], peers: dict[str, Any]) -> list[dict[str,
     ]  # fmt: skip
 
 
-def results() -> list[dict[str, Any]]:
+def results(engine: str = "processes") -> list[dict[str, Any]]:
     """Every finder on every held-out case."""
     names = [case.name for case in cases.held_out()]
     peers = {name: entry for name, entry in json.loads(PEERS.read_text()).items() if name in names} if PEERS.exists() else {}
@@ -92,9 +91,9 @@ def results() -> list[dict[str, Any]]:
         (name, finder, lr, entry["gradients"].get(finder, 0) / _case(name).steps)
         for name, entry in peers.items() for finder, lr in entry["suggestions"].items()
     ]  # fmt: skip
-    with ProcessPoolExecutor(int(os.environ.get("WORKERS", "2")), mp_context=get_context("fork")) as pool:
-        judged = list(pool.map(ours, [(name, budget, seed) for budget in BUDGETS for name in names for seed in SEEDS]))
-        judged += list(pool.map(theirs, others))
+    with on_ray.pool(engine, on_ray.workers()) as mapped:
+        judged = list(mapped(ours, [(name, budget, seed) for budget in BUDGETS for name in names for seed in SEEDS]))
+        judged += list(mapped(theirs, others))
     return judged + free(truth.known(), peers)
 
 
@@ -192,6 +191,7 @@ def main() -> None:
     parser.add_argument("--truth", action="store_true", help="make the dense grids anew")
     parser.add_argument("--peers", action="store_true", help="run the other packages again")
     parser.add_argument("--tables", action="store_true", help="only write the tables anew from the results on file")
+    parser.add_argument("--engine", default="processes", help="where the searches are made: processes, ray or ray:HOST:PORT")
     asked = parser.parse_args()
     if asked.tables:
         write(json.loads(RESULTS.read_text()))
@@ -199,7 +199,7 @@ def main() -> None:
     truth.truths([*cases.tuning(), *cases.held_out()], anew=asked.truth)
     if asked.peers:
         subprocess.run([sys.executable, "peers.py", "held-out", "peers.json"], cwd=HOME, check=True)
-    entries = results()
+    entries = results(asked.engine)
     RESULTS.write_text(json.dumps(entries, indent=0))
     write(entries)
     print("\n".join(report(entries)))

@@ -6,6 +6,7 @@ Every descent is made, then diagnosed twice: from its trace alone, and with its 
     python benchmarks/verdicts.py --split calibration     # one half, printed
     python benchmarks/verdicts.py --only digits --wrong   # some, with what was wrong about them
     python benchmarks/verdicts.py --trace                 # from the trace alone: fast
+    python benchmarks/verdicts.py --engine ray            # the cases on a cluster; the same answers
     python benchmarks/verdicts.py --truth                 # the labels of the ladders anew (half an hour)
 """
 
@@ -16,14 +17,11 @@ import contextlib
 import copy
 import json
 import math
-import os
 import sys
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -32,9 +30,10 @@ import numpy as np
 import torch
 
 HOME = Path(__file__).parent / "verdicts"
-sys.path.insert(0, str(HOME))
+sys.path[:0] = [str(HOME), str(HOME.parent)]
 
 import cases  # noqa: E402
+import on_ray  # noqa: E402
 import truth  # noqa: E402
 
 from surefoot import Problem, Run, descend  # noqa: E402
@@ -162,9 +161,9 @@ def worth(case: cases.Case, run: Run) -> float:
 # ---- all of them
 
 
-def results(names: list[str], trace_only: bool, workers: int) -> list[dict[str, Any]]:
-    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-        return list(pool.map(judged, [(name, trace_only) for name in names], chunksize=4))
+def results(names: list[str], trace_only: bool, engine: str = "processes") -> list[dict[str, Any]]:
+    with on_ray.pool(engine, on_ray.workers()) as mapped:
+        return list(mapped(judged, [(name, trace_only) for name in names]))
 
 
 def scores(entries: list[dict[str, Any]], by: str) -> dict[str, float]:
@@ -291,13 +290,14 @@ def main() -> None:
     parser.add_argument("--wrong", action="store_true", help="print each wrong answer with its evidence")
     parser.add_argument("--truth", action="store_true", help="make the labels of the ladders anew")
     parser.add_argument("--tables", action="store_true", help="only write the tables anew from the results on file")
+    parser.add_argument("--engine", default="processes", help="where the descents are made: processes, ray or ray:HOST:PORT")
     chosen = parser.parse_args()
     if chosen.tables:
         write(json.loads(RESULTS.read_text()))
         return
     truth.make(anew=chosen.truth)
     names = [case.name for case in cases.labelled() if chosen.split in (case.split, "both") and chosen.only in case.name]
-    entries = results(names, chosen.trace, int(os.environ.get("WORKERS", "2")))
+    entries = results(names, chosen.trace, chosen.engine)
     print("\n".join([*report(entries), *(wrong(entries) if chosen.wrong else ())]))
     if chosen.split == "both" and not chosen.only and not chosen.trace:
         write(entries)

@@ -13,10 +13,12 @@ SOURCE = Path(surefoot.__file__).parent
 # values <- descent <- questions <- training <- figures <- faces; a module may import its own rank and lower ones.
 RANK = {
     "errors": 0,
+    "foreign": 0,
     "glossary": 0,
     "html": 0,
     "trace": 0,
     "problem": 0,
+    "start": 0,
     "run": 0,
     "store": 0,
     "problems": 1,
@@ -25,10 +27,13 @@ RANK = {
     "find": 2,
     "curvature": 2,
     "surfaces": 2,
+    "batch": 3,
     "diagnosis": 3,
     "training": 4,
     "figures": 5,
-    "cli": 6,
+    "integrations": 5,
+    "lab": 6,
+    "cli": 7,
 }
 LAZY = {"cli", "__init__"}  # may import inside functions: `surefoot --help` must not load torch
 
@@ -36,9 +41,11 @@ PUBLIC = [
     "Animation",
     "Answer",
     "Basin",
+    "BatchSize",
     "Diagnosis",
     "Found",
     "FoundBy",
+    "NoiseScale",
     "Path",
     "Plane",
     "Population",
@@ -61,14 +68,17 @@ PUBLIC = [
     "descend",
     "descend_many",
     "diagnose",
+    "find_batch_size",
     "find_lr",
     "fork",
     "landscape",
+    "noise_scale",
     "plot",
     "probe",
     "problems",
     "range_test",
     "read_log",
+    "report",
     "schedule",
     "spectrum",
     "stability_limit",
@@ -203,7 +213,20 @@ def fresh(code):
 
 
 def test_import_loads_nothing_but_torch_and_numpy():
-    heavy = ["pandas", "sklearn", "matplotlib", "PIL", "rich", "plotext", "typer", "pyarrow", "scipy", "tensorboard"]
+    heavy = [
+        "pandas",
+        "sklearn",
+        "matplotlib",
+        "PIL",
+        "rich",
+        "plotext",
+        "typer",
+        "pyarrow",
+        "scipy",
+        "tensorboard",
+        "starlette",
+        "uvicorn",
+    ]
     names = (
         "surefoot.descend, surefoot.Problem, surefoot.find_lr, surefoot.diagnose, surefoot.train, surefoot.watch, surefoot.read_log"
     )
@@ -214,6 +237,11 @@ def test_import_loads_nothing_but_torch_and_numpy():
 def test_help_does_not_load_torch():
     code = "import sys, surefoot.cli.main; print(*[n for n in ('torch', 'numpy') if n in sys.modules])"
     assert fresh(code) == []
+
+
+def test_the_lab_serves_without_torch():
+    code = "import sys, surefoot.cli.lab, surefoot.lab.server, surefoot.lab.link; print('torch' in sys.modules)"
+    assert fresh(code) == ["False"]
 
 
 def test_contributing_names_every_file():

@@ -2,8 +2,10 @@
 
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -21,10 +23,25 @@ def test_the_commands_of_the_readme_run(tmp_path, monkeypatch, capsys):
     assert len(COMMANDS) >= 7
     ill = ("surefoot descend line --lr 0.9", "surefoot diagnose")  # the second looks at what the first left behind
     for command in COMMANDS:
+        if command.startswith("lab"):  # which goes on until Ctrl-C
+            opens_and_ends(command)
+            continue
         with pytest.raises(SystemExit) as exited:
             main(shlex.split(command))
         assert exited.value.code == int(f"surefoot {command}".strip() in ill), command + capsys.readouterr().err
     assert "stability" not in capsys.readouterr().err
+
+
+def opens_and_ends(command):
+    installed = Path(sys.executable).with_name("surefoot")
+    with subprocess.Popen([installed, *shlex.split(command), "--no-browser"], stdout=subprocess.PIPE, text=True) as lab:
+        try:
+            address = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", lab.stdout.readline())
+            with urllib.request.urlopen(address.group(), timeout=60) as page:
+                assert b"<html" in page.read()
+        finally:
+            lab.send_signal(signal.SIGINT)
+        assert lab.wait(60) == 0
 
 
 def test_its_python_runs(tmp_path, monkeypatch):

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from surefoot import problems
+    from surefoot.batch.batch_size import BatchSize
+    from surefoot.batch.choose import find_batch_size
+    from surefoot.batch.noise_scale import NoiseScale, noise_scale
     from surefoot.curvature.directional import two_gradients
     from surefoot.curvature.limits import stability_limit
     from surefoot.curvature.spectrum import Spectrum, spectrum
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from surefoot.find.found import Found, FoundBy
     from surefoot.find.range_test import range_test
     from surefoot.find.suggest import Suggestion, suggest
+    from surefoot.lab.report import report
     from surefoot.logs.read import read_log
     from surefoot.problem import Answer, Problem
     from surefoot.run import Path, Run
@@ -38,9 +42,11 @@ _HOMES = {
     "Animation": "figures.animate",
     "Answer": "problem",
     "Basin": "surfaces.basin",
+    "BatchSize": "batch.batch_size",
     "Diagnosis": "diagnosis.diagnosis",
     "Found": "find.found",
     "FoundBy": "find.found",
+    "NoiseScale": "batch.noise_scale",
     "Path": "run",
     "Plane": "surfaces.planes",
     "Population": "descent.population",
@@ -63,14 +69,17 @@ _HOMES = {
     "descend": "descent.loop",
     "descend_many": "descent.population",
     "diagnose": "diagnosis.diagnose",
+    "find_batch_size": "batch.choose",
     "find_lr": "find.choose",
     "fork": "descent.population",
     "landscape": "surfaces.surface",
+    "noise_scale": "batch.noise_scale",
     "plot": "figures.matplotlib",
     "probe": "descent",
     "problems": "",
     "range_test": "find.range_test",
     "read_log": "logs.read",
+    "report": "lab.report",
     "schedule": "descent",
     "spectrum": "curvature.spectrum",
     "stability_limit": "curvature.limits",
@@ -86,9 +95,11 @@ __all__ = [
     "Animation",
     "Answer",
     "Basin",
+    "BatchSize",
     "Diagnosis",
     "Found",
     "FoundBy",
+    "NoiseScale",
     "Path",
     "Plane",
     "Population",
@@ -111,14 +122,17 @@ __all__ = [
     "descend",
     "descend_many",
     "diagnose",
+    "find_batch_size",
     "find_lr",
     "fork",
     "landscape",
+    "noise_scale",
     "plot",
     "probe",
     "problems",
     "range_test",
     "read_log",
+    "report",
     "schedule",
     "spectrum",
     "stability_limit",

@@ -6,6 +6,7 @@ A training that diverges is a result (``run.ended == "diverged"``), never one of
     ├── ProblemError (ValueError)   the model, the data or the loss cannot be descended
     │   └── UserFileError           a table, an image folder or a Python file of the user's
     ├── SettingError (ValueError)   a learning rate, a count or a name that makes no sense
+    │   └── NotInstalled (ImportError)  a framework or a library that an extra brings
     └── StoreError                  the file of runs cannot be read or written
 
     SurefootWarning (UserWarning)   the descent goes on, but something is probably not meant
@@ -31,6 +32,25 @@ class UserFileError(ProblemError):
 
 class SettingError(SurefootError, ValueError):
     """A learning rate, a count or a name that makes no sense."""
+
+
+class NotInstalled(SettingError, ImportError):
+    """A framework or a library that is asked for is not there; the message names the extra that brings it."""
+
+    @classmethod
+    def of(cls, what: str, error: ImportError, extra: str) -> NotInstalled:
+        """The error for a missing library.
+
+        Args:
+            what: what needs it, as the beginning of a sentence.
+            error: what the import raised.
+            extra: the extra of surefoot that brings it.
+
+        Example:
+            >>> print(NotInstalled.of("The Lightning callback", ImportError("No module named 'lightning'"), "lightning"))
+            The Lightning callback needs a package that is not there (No module named 'lightning'). Try: pip install "surefoot[lightning]"
+        """
+        return cls(f'{what} needs a package that is not there ({error}). Try: pip install "surefoot[{extra}]"')
 
 
 class StoreError(SurefootError):

@@ -32,6 +32,11 @@ _ALL = (
         "Usually the mean over samples of a distance between prediction and target: squared error for numbers, cross entropy for classes.",
     ),
     Term(
+        "weights",
+        "The numbers inside a model that training may change.",
+        "Also called parameters: two for a line (slope and height), thousands to billions for a network; the loss is a function of them.",
+    ),
+    Term(
         "gradient",
         "The direction in which the loss rises most steeply, and how steeply; a step goes the other way.",
         "The vector of partial derivatives of the loss by every weight, computed by automatic differentiation; its l2 norm is the slope along it.",
@@ -47,6 +52,16 @@ _ALL = (
         "Counted from 0; the loss of a row is measured before its update.",
     ),
     Term(
+        "optimizer",
+        "The rule that makes a step out of the gradients seen so far.",
+        "Plain gradient descent (sgd) takes the last gradient alone, momentum adds the earlier ones, Adam also divides by their size.",
+    ),
+    Term(
+        "random guessing",
+        "Drawing all weights anew, keeping them only where the loss is lower: the baseline that every descent should beat.",
+        "With d weights the share of guesses that come within a distance r of the minimum falls as r to the power of d.",
+    ),
+    Term(
         "epoch",
         "One pass through all of the training data.",
         "Steps per epoch: samples divided by the batch size, rounded up, where the last short batch is used.",
@@ -55,6 +70,11 @@ _ALL = (
         "batch",
         "The samples that one step looks at.",
         "Full batch: all of them, no noise. Stochastic: one. Mini-batch: some; the noise of the gradient falls with the root of their number.",
+    ),
+    Term(
+        "batch size",
+        "How many samples one step looks at; memory says how many it can be, the noise of the gradient how many are worth it.",
+        "Up to the noise scale twice as many samples nearly halve the steps; what does not fit into memory is accumulated over several passes.",
     ),
     Term(
         "curvature",
@@ -90,6 +110,11 @@ _ALL = (
         "local minimum",
         "A valley that is not the deepest one: every small step leads back into it.",
         "The gradient is zero and no curvature is negative. In one or two dimensions common, in networks rarely what holds a training up.",
+    ),
+    Term(
+        "global minimum",
+        "The deepest valley of all.",
+        "The lowest loss over all weights. Where the loss is convex, as for a line, there is no other; elsewhere a gradient cannot tell.",
     ),
     Term(
         "saddle",

@@ -6,18 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, TypeAlias, TypeGuard, cast
 
-import numpy as np
-import torch
+import numpy as np  # noqa: F401  the examples use both
+import torch  # noqa: F401
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader, IterableDataset
 
-from surefoot import html
+from surefoot import foreign, html
 from surefoot.errors import ProblemError
+from surefoot.foreign import Point, Weights
+from surefoot.start import standing_at
 
 Loss: TypeAlias = Callable[[Any, Any], Tensor]
 Objective: TypeAlias = Callable[[nn.Module, Any], Tensor]
-Weights: TypeAlias = Any  # one array, a sequence of arrays, or a mapping of names to arrays
+RECALLED = 1000  # weights that a recipe holds; more do not belong among settings
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ class Problem:
             raise ProblemError("Give loss(prediction, target) or objective(model, batch), not both.")
         _check_data(self.data, "data")
         if self.validation is not None:
-            _check_data(self.validation, "validation")
+            # of several processes, some may have nothing to validate on
+            _check_data(self.validation, "validation", isinstance(self.model, nn.parallel.DistributedDataParallel))
 
     @classmethod
     def of(cls, function: Callable[[Tensor], Tensor], start: Any, *, name: str = "", **known: Any) -> Problem:
@@ -125,46 +128,57 @@ class Problem:
             >>> problem.loss_on(problem.model, ()).item()
             25.0
         """
-        point = _Point({"x": _parameter(start)})
+        point = Point({"x": foreign.parameter(start)})
         return cls(point, [()], objective=lambda model, _: function(cast(Tensor, model.x)), name=name, **known)
 
     @classmethod
     def of_gradient(
-        cls, value_and_gradient: Callable[[Weights], tuple[Any, Weights]], start: Weights, *, name: str = "", **known: Any
-    ) -> Problem:
-        """The problem of minimising a function of another framework that brings its own gradient.
+        cls, value_and_gradient: Callable[..., tuple[Any, Weights]], start: Weights, *, data: Any = None, validation: Any = None,
+        batch_size: int | str | None = None, value: Callable[..., Any] | None = None, name: str = "", **known: Any,
+    ) -> Problem:  # fmt: skip
+        """The problem of minimising a function of another framework (TensorFlow, JAX, NumPy) that brings its own gradient.
 
         Args:
-            value_and_gradient: takes the weights in the structure of ``start``, as NumPy arrays, and returns ``(loss, gradients)``
-                with the gradients in the same structure; anything that ``numpy.asarray`` understands.
-            start: one array, a sequence of arrays, or a mapping of names to arrays; the dtypes are kept.
+            value_and_gradient: takes the weights in the structure of ``start``, as NumPy arrays of its kinds of number, and where there
+                is data a batch, in the structure it has, as NumPy arrays; returns ``(loss, gradients)`` with the gradients in the
+                same structure, anything that ``numpy.asarray`` understands, None where there is none. ``jax.value_and_grad(loss)`` is one.
+            start: one array, or sequences and mappings of arrays, one within another.
+            data: as for a `Problem`; None for a function of the weights alone.
+            validation: as for a `Problem`.
+            batch_size: as for a `Problem`.
+            value: the loss alone, of the same arguments: a third of the time where no gradient is asked for, in validation and surfaces.
             name: how the problem is called.
             known: ``answer`` and ``source``, as for a `Problem`.
 
         Returns:
-            A problem whose parameters are named ``x`` (one array), ``0``, ``1``, ... (a sequence) or by their keys.
+            A problem whose parameters are named ``x`` (one array), ``0``, ``1``, ... (a sequence), by their keys, or by all of these on
+            the way to them (``dense/kernel``). Numbers of a batch that are not whole come in the kind of the first weights, bfloat16 as
+            float32.
 
         Raises:
-            ProblemError: when called, if a gradient has not the shape of its weights.
+            ProblemError: no numbers to start from, or validation without data; when called, if a gradient has not the shape of its
+                weights, or the answer not the structure.
 
         Example:
             >>> problem = Problem.of_gradient(lambda x: ((x**2).sum(), 2 * x), start=np.array([3.0, 4.0]))
             >>> problem.loss_on(problem.model, ()).item()
             25.0
+            >>> def squares(weights, batch):
+            ...     x, y = batch
+            ...     error = weights["slope"] * x - y
+            ...     return (error**2).mean(), {"slope": (2 * error * x).mean()}
+            >>> x = np.linspace(0, 1, 20)
+            >>> line = Problem.of_gradient(squares, {"slope": np.array(0.0)}, data=(x, 3 * x), batch_size="full")
+            >>> line.loss_on(line.model, (torch.ones(4), torch.full((4,), 3.0))).item()
+            9.0
         """
-        leaves = _leaves(start)
-        point = _Point({name: _parameter(value) for name, value in leaves.items()})
-
-        def objective(model: nn.Module, _: Any) -> Tensor:
-            parameters = [getattr(model, name) for name in leaves]  # not get_parameter: torch.func swaps in plain tensors
-
-            def call(values: list[np.ndarray[Any, Any]]) -> tuple[Any, list[Any]]:
-                loss, gradients = value_and_gradient(_like(start, values))
-                return loss, list(_leaves(gradients).values())
-
-            return _OtherFramework.apply(call, *parameters)  # type: ignore[no-any-return, no-untyped-call]
-
-        return cls(point, [()], objective=objective, name=name, **known)
+        if data is None and (validation is not None or batch_size is not None):
+            raise ProblemError(
+                "validation and batch_size need data=, from which value_and_gradient(weights, batch) gets its batches."
+            )
+        model = foreign.of_functions(value_and_gradient, value, start, data is not None)
+        given = {"data": [()]} if data is None else {"data": data, "validation": validation, "batch_size": batch_size}
+        return cls(model, objective=foreign.asked, name=name, **given, **known)
 
     def loss_on(self, model: nn.Module, batch: Any) -> Tensor:
         """The scalar loss of ``model`` on ``batch``, by the problem's one way to it.
@@ -202,6 +216,34 @@ class Problem:
     def with_(self, **changes: Any) -> Problem:
         """The same problem with some of its parts replaced."""
         return replace(self, **changes)
+
+    def at(self, weights: Weights) -> Problem:
+        """The same problem with descents beginning at other weights; its own model stays as it is.
+
+        Args:
+            weights: numbers one after the other, in the order of the model's trainable parameters; or a mapping of names to arrays,
+                as a state dict is one (``run.weights``), of which what it does not name stays.
+
+        Returns:
+            A problem whose model is a copy. Its recipe tells of the start, as ``at``; there is none where a start of more than
+            1,000 weights, or of more than the trainable ones, was given: what was made anew would begin elsewhere.
+
+        Raises:
+            SettingError: the weights are not as many, not of these names or shapes, or not finite in the precision of the model.
+            ProblemError: the model cannot be copied, or has nothing to train.
+
+        Example:
+            >>> bowl = Problem.of(lambda x: (x**2).sum(), start=[3.0, 4.0])
+            >>> there = bowl.at([0.0, 2.0])
+            >>> there.loss_on(there.model, ()).item(), bowl.loss_on(bowl.model, ()).item()
+            (4.0, 25.0)
+        """
+        names = trainable(self.model)
+        model = standing_at(self.model, names, weights)
+        recipe, row = None, [value for name in names for value in model.get_parameter(name).detach().reshape(-1).tolist()]
+        if self.recipe and len(row) <= RECALLED and not (isinstance(weights, Mapping) and set(weights) - set(names)):
+            recipe = {**self.recipe, "at": row}
+        return replace(self, model=model, recipe=recipe)
 
     def __str__(self) -> str:
         weights = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
@@ -250,7 +292,7 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, Tensor) or (hasattr(value, "__array__") and hasattr(value, "shape"))
 
 
-def _check_data(data: Any, role: str) -> None:
+def _check_data(data: Any, role: str, may_be_empty: bool = False) -> None:
     if is_pair(data):
         lengths = [part.shape[0] if len(part.shape) else None for part in data]
         if lengths[0] != lengths[1] or None in lengths:
@@ -266,7 +308,7 @@ def _check_data(data: Any, role: str) -> None:
             f"{role} is a one-shot {type(data).__name__}: after one pass it is empty, and a descent needs many. "
             "Give list(batches), a DataLoader, or an object whose __iter__ starts anew."
         )
-    if _length(data) == 0:
+    if _length(data) == 0 and not may_be_empty:
         raise ProblemError(f"{role} is empty.")
 
 
@@ -288,70 +330,10 @@ def _describe(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-class _Point(nn.Module):
-    """A model that is nothing but its parameters."""
-
-    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
-        super().__init__()
-        for name, parameter in parameters.items():
-            self.register_parameter(name, parameter)
-
-
-def _parameter(start: Any) -> nn.Parameter:
-    values = (
-        start.detach().clone() if isinstance(start, Tensor) else torch.as_tensor(np.array(start) if _is_array(start) else start)
-    )
-    return nn.Parameter(values if values.is_floating_point() else values.to(torch.get_default_dtype()))
-
-
-def _leaves(weights: Weights) -> dict[str, Any]:
-    if isinstance(weights, Mapping):
-        return {str(name).replace(".", "_"): value for name, value in weights.items()}
-    if isinstance(weights, list | tuple) and weights and not np.isscalar(weights[0]):
-        return {str(index): value for index, value in enumerate(weights)}
-    return {"x": weights}
-
-
-def _like(start: Weights, values: list[np.ndarray[Any, Any]]) -> Weights:
-    if isinstance(start, Mapping):
-        return dict(zip(start, values, strict=True))
-    if isinstance(start, list | tuple) and start and not np.isscalar(start[0]):
-        return values
-    return values[0]
-
-
-class _OtherFramework(torch.autograd.Function):
-    """Lets autograd carry a loss and its gradients that were computed elsewhere."""
-
-    @staticmethod
-    def forward(ctx: Any, call: Callable[..., Any], *parameters: Tensor) -> Tensor:
-        # copies: a function that writes into its argument must not move the weights
-        loss, gradients = call([p.detach().cpu().numpy().copy() for p in parameters])
-        if len(gradients) != len(parameters):
-            raise ProblemError(f"value_and_gradient returned {len(gradients)} gradients for {len(parameters)} weights.")
-        ctx.gradients = [_gradient(g, p) for g, p in zip(gradients, parameters, strict=True)]
-        return torch.as_tensor(np.asarray(loss), dtype=parameters[0].dtype, device=parameters[0].device)
-
-    @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Any, ...]:
-        return (None, *(None if g is None else outer[0] * g for g in ctx.gradients))
-
-
-def _gradient(gradient: Any, parameter: Tensor) -> Tensor | None:
-    if gradient is None:
-        return None
-    values = torch.as_tensor(np.array(gradient), dtype=parameter.dtype, device=parameter.device)
-    if values.shape != parameter.shape:
-        raise ProblemError(
-            f"value_and_gradient returned a gradient of shape {tuple(values.shape)} for weights of shape {tuple(parameter.shape)}."
-        )
-    return values
-
-
 def _rows(problem: Problem) -> Iterator[tuple[str, Any]]:
     """What a notebook shows."""
     parameters = [p for p in problem.model.parameters() if p.requires_grad]
-    plain = isinstance(problem.model, _Point)
+    plain = isinstance(problem.model, Point) and _without_data(problem.data)
     if not plain:
         yield "model", type(problem.model).__name__
     yield "weights", "not known before its first batch" if any(map(is_lazy, parameters)) else sum(p.numel() for p in parameters)
@@ -387,6 +369,11 @@ def _form(data: Any) -> str:
 def _own_batches(data: Any) -> bool:
     """Whether the data yields batches, not samples."""
     return not is_pair(data) and (isinstance(data, DataLoader | IterableDataset | list | tuple) or not hasattr(data, "__getitem__"))
+
+
+def _without_data(data: Any) -> bool:
+    """Whether there is nothing but one batch of nothing, as a function of the weights has it."""
+    return isinstance(data, list) and len(data) == 1 and isinstance(data[0], tuple) and not data[0]
 
 
 def _way(problem: Problem) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
-import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Any, Literal, TypeAlias
+from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -137,21 +138,31 @@ class Run:
 
 
 def write_whole(content: Mapping[str, Any], path: FilePath) -> None:
-    """Writes tensors and plain values to ``path``, atomically: beside it first, to the disk, then in its place."""
+    """Writes tensors and plain values to ``path``, atomically."""
     content = pytree.tree_map_only(Tensor, _own, content)
-    temporary = None
+    with whole(path) as file:
+        torch.save(content, file)
+
+
+@contextlib.contextmanager
+def whole(path: FilePath) -> Iterator[IO[bytes]]:
+    """A file to write to that is ``path`` once all is written: beside it first, to the disk, then in its place.
+
+    Raises:
+        StoreError: it cannot be written; what was there before is still there.
+    """
+    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False) as file:
-            temporary = file.name
-            torch.save(content, file)
+        with temporary.open("xb") as file:  # readable for whom the user's files are, unlike those of tempfile
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        FilePath(temporary).replace(path)
+        temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as a RuntimeError
         raise StoreError(f"{path} could not be written ({error}); what was there before is still there.") from error
     finally:
-        if temporary:
-            FilePath(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _own(tensor: Tensor) -> Tensor:

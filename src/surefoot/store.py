@@ -14,7 +14,7 @@ import os
 import sqlite3
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import IO, Any, Protocol
@@ -101,10 +101,14 @@ class Store:
 
     def runs(self) -> list[Entry]:
         """All runs, the oldest first."""
+        return self._entries("")
+
+    def _entries(self, which: str, *values: int) -> list[Entry]:
         with self._reading() as connection:
             listed = connection.execute(
                 "SELECT id, parent, started, config, ended, (SELECT count(*) FROM rows WHERE run = id),"
-                " (SELECT loss FROM rows WHERE run = id ORDER BY step DESC LIMIT 1) FROM runs ORDER BY id"
+                f" (SELECT loss FROM rows WHERE run = id ORDER BY step DESC LIMIT 1) FROM runs {which} ORDER BY id",
+                values,
             ).fetchall()
         return [
             Entry(
@@ -125,19 +129,19 @@ class Store:
         Raises:
             StoreError: there is no run with this number.
         """
-        found = [entry for entry in self.runs() if entry.id == id]
+        found = self._entries("WHERE id = ?", id)
         if not found:
             known = ", ".join(str(entry.id) for entry in self.runs()) or "none yet"
             raise StoreError(f"{self.path} holds no run {id}. Known: {known}.")
         return found[0]
 
-    def trace(self, id: int, before: int | None = None) -> Trace:
-        """The rows recorded so far, also of a run that is going on; those below step ``before`` if it is given."""
+    def trace(self, id: int, before: int | None = None, since: int = 0) -> Trace:
+        """The rows recorded so far, also of a run that is going on: those from step ``since`` on, and below ``before`` if it is given."""
         self.entry(id)
         limit = 2**62 if before is None else before
         with self._reading() as connection:
-            query = f"SELECT {', '.join(COLUMNS)}, probes FROM rows WHERE run = ? AND step < ? ORDER BY step"
-            rows = connection.execute(query, (id, limit)).fetchall()
+            query = f"SELECT {', '.join(COLUMNS)}, probes FROM rows WHERE run = ? AND step >= ? AND step < ? ORDER BY step"
+            rows = connection.execute(query, (id, since, limit)).fetchall()
         return Trace.of(_row(values) for values in rows)
 
     def load(self, id: int) -> Run:
@@ -328,6 +332,36 @@ def recording(store: str | os.PathLike[str] | None, walk: Walking, start: Run | 
         yield recorder
     finally:
         recorder.close()
+
+
+def record(store: str | os.PathLike[str], runs: Sequence[Run], start: Run | None = None) -> list[Run]:
+    """Writes runs that are over, all or none of them; each with its number in ``config``.
+
+    Args:
+        store: the file; it is made where there is none.
+        runs: may be none: then it is only seen whether the file can be written.
+        start: the run that all of them go on from.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    path, made = FilePath(store), []
+    now = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+    parent = start.config["run_id"] if start is not None and start.config.get("store") == str(path.resolve()) else None
+    with _writing(path) as connection, connection, contextlib.ExitStack() as undone:
+        for run in runs:
+            values = (parent, now, json.dumps(run.config), run.ended)
+            id = connection.execute("INSERT INTO runs (parent, started, config, ended) VALUES (?, ?, ?, ?)", values).lastrowid
+            assert id is not None
+            _insert_rows(connection, id, list(run.trace))
+            points = [(id, int(step), *_blob(point)) for step, point in zip(run.path.steps, run.path.weights, strict=True)]
+            connection.executemany("INSERT INTO points VALUES (?, ?, ?, ?)", points)
+            undone.callback(_checkpoint(path, id).unlink, missing_ok=True)
+            _folder(path).mkdir(exist_ok=True)
+            write_whole({"weights": dict(run.weights), "state": dict(run.state)}, _checkpoint(path, id))
+            made.append(replace(run, config={**run.config, "run_id": id, "store": str(path.resolve())}))
+        undone.pop_all()
+    return made
 
 
 def _insert_rows(connection: sqlite3.Connection, id: int, rows: list[Row]) -> None:

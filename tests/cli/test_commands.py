@@ -10,7 +10,7 @@ import pytest
 from surefoot import Store
 
 COMMANDS = [
-    *("problems", "find", "range", "descend", "train", "diagnose", "landscape"),
+    *("problems", "find", "range", "descend", "train", "diagnose", "landscape", "lab", "batch"),
     *("runs", "runs list", "runs show", "runs export", "runs delete"),
 ]
 
@@ -158,7 +158,7 @@ def test_a_landscape_says_what_would_have_left_the_valley(surefoot):
         assert better["minimum"] == pytest.approx([2], abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["landscape", "multiples", "map", "loss", "fit"])
+@pytest.mark.parametrize("kind", ["landscape", "multiples", "map", "rate", "loss", "fit"])
 def test_every_kind_of_landscape_is_drawn(surefoot, tmp_path, kind):
     assert (
         len(

@@ -95,7 +95,8 @@ def test_a_recorded_run_is_judged_as_at_its_end(surefoot):
         assert (again["verdict"], again["basis"], again["ill"]) == (name, "problem", True)
         assert again["gradients"] > 0
         assert again["evidence"]
-    assert json.loads(surefoot("diagnose --json", code=1)) == json.loads(surefoot("diagnose last --json", code=1)) == again
+    for words in ("diagnose", "diagnose last"):  # how many gradients it takes depends on the engine that the clock chose
+        assert {**json.loads(surefoot(f"{words} --json", code=1)), "gradients": None} == {**again, "gradients": None}
 
 
 def test_a_trace_does_not_see_the_other_valley(surefoot):

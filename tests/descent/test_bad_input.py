@@ -59,6 +59,7 @@ SETTINGS = {
     "lr negative": ({"lr": -0.1}, "got -0.1"),
     "lr NaN": ({"lr": float("nan")}, "got nan"),
     "lr text": ({"lr": "big"}, "'big'"),
+    "lr too large for the weights": ({"lr": 1e300}, r"float32 can hold, up to 3.4e\+38, got 1e\+300"),
     "no lr": ({}, "find_lr"),
     "steps 0": ({"lr": 0.1, "steps": 0}, "steps must be a positive int"),
     "both": ({"lr": 0.1, "steps": 5, "epochs": 1}, "not both"),

@@ -214,6 +214,18 @@ def test_a_member_can_be_gone_on_from(optimizer, tmp_path):
 # ---- engines, memory, bad input
 
 
+def test_a_loader_with_workers_of_its_own_can_be_read_in_processes():
+    torch.manual_seed(0)
+    inputs = torch.randn(32, 4)
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(inputs, inputs.sum(1, keepdim=True)), batch_size=8, num_workers=1
+    )
+    problem = Problem(torch.nn.Linear(4, 1), loader, loss=torch.nn.functional.mse_loss)
+    made, twin = (descend_many(problem, lr=[0.01, 0.1], steps=5, engine=engine) for engine in ("processes", "sequential"))
+    assert made.engine == "processes"
+    assert [run.trace["loss"].tolist() for run in made.runs] == [run.trace["loss"].tolist() for run in twin.runs]
+
+
 def test_processes_give_the_same_bit_for_bit():
     problem = plain()
     made = descend_many(problem, lr=RATES, steps=10, engine="processes")
@@ -286,3 +298,27 @@ def test_misuse_names_what_it_saw():
         descend_many(line, lr=[0.1, -1.0], steps=2)
     with pytest.raises(ProblemError, match="at the very first step"):
         descend_many(Problem.of(lambda x: (x * float("nan")).sum(), start=[1.0]), lr=[0.1, 0.2], steps=2)
+
+
+@pytest.mark.parametrize("name", ["line", "himmelblau", "digits-linear"])
+def test_paths_lead_where_each_descent_alone_goes(name):
+    problem, rates = problems.load(name), [1e-3, 0.01, 2.0, 0.005]
+    made = descend_many(problem, lr=rates, steps=40, engine="vmap", paths=True)
+    for rate, run in zip(rates, made.runs, strict=True):
+        alone = descend(problem, lr=rate, steps=40)
+        assert run.ended == alone.ended
+        assert run.path.steps.tolist() == alone.path.steps.tolist()
+        torch.testing.assert_close(run.path.weights, alone.path.weights, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def test_without_being_asked_a_path_walked_in_one_pass_is_its_end():
+    made = descend_many(problems.load("line"), lr=[0.1, 0.2], steps=5, engine="vmap")
+    assert [run.path.steps.tolist() for run in made.runs] == [[5], [5]]
+
+
+def test_paths_of_a_run_gone_on_from_begin_where_it_ended():
+    problem = problems.load("line")
+    start = descend(problem, lr=0.1, steps=7)
+    made = descend_many(problem, lr=[0.1, 0.2], steps=5, start=start, engine="vmap", paths=True)
+    assert made.runs[1].path.steps.tolist() == [7, 8, 9, 10, 11, 12]
+    assert torch.equal(made.runs[1].path[0], start.path[-1])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import surefoot as sf
-from surefoot.diagnosis.reading import read
+from surefoot.diagnosis.reading import _running, read
 from tests.diagnosis.planted import descent, quadratic, trace
 
 NAN, INF = np.nan, np.inf
@@ -355,3 +355,12 @@ def test_a_constant_added_to_the_loss_does_not_change_alpha(offset):
     rows = descent(0.7, steps=8)
     moved = sf.Trace({**{name: rows[name] for name in rows.columns}, "loss": rows["loss"] + offset})
     assert read(moved).alpha == pytest.approx(-0.3, abs=1e-6)
+
+
+@pytest.mark.parametrize(("count", "reach"), [(50, 4), (5000, 60), (20_000, 500)])
+def test_the_running_median_is_that_of_every_window(count, reach):
+    values = np.random.default_rng(count).normal(size=count)
+    found = _running(values, reach)
+    mirrored = np.concatenate([values[reach:0:-1], values, values[-2 : -reach - 2 : -1]])
+    for place in (0, 1, reach, count // 2, count - 2, count - 1):
+        assert found[place] == sorted(mirrored[place : place + 2 * reach + 1])[reach]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import torch
 
+from surefoot.batch.batch_size import BatchSize
+from surefoot.batch.fits import Fits
+from surefoot.batch.noise_scale import NoiseScale
 from surefoot.diagnosis.diagnosis import Diagnosis
 from surefoot.diagnosis.evidence import Evidence, Remedy
 from surefoot.find.found import Found
@@ -134,7 +138,19 @@ def diagnosed():
     )
 
 
+def batch_size(scale=100.0, error=10.0, **changed):
+    """A step takes 1 + n / 100 seconds for n samples, and 1 + scale / n times the fewest steps lead to a target."""
+    noise = NoiseScale(scale, error, 80.0, 1.0, scale, 64, 100, 100, 0.1, None, "measured over 100 steps")
+    speeds = tuple((size, size / (1 + size / 100)) for size in (1, 4, 16, 64, 256, 1024))
+    memory = Fits(2000, 2**30, "memory", (), 20)
+    answer = BatchSize(128, 1, memory, noise, speeds, found(), 0.05, "as steps gain", found(), 64, True, "all told", 900, 3.0)
+    return dataclasses.replace(answer, **changed)
+
+
 EVERY_PICTURE = {
+    "batch-size": (batch_size(), "batch", None),
+    "batch-size-accumulated": (batch_size(batch_size=32, accumulate=4, memory=Fits(40, 2**30, "memory", (), 20)), "batch", None),
+    "batch-size-unknown": (batch_size(math.inf, math.nan, confident=False), "batch", None),
     "diagnosis-forks": (diagnosed(), "forks", None),
     "trace-loss": (trace(noisy(300)), "loss", None),
     "trace-rate": (range_test(noise=0.02, highest=1e4), "rate", None),
@@ -148,6 +164,7 @@ EVERY_PICTURE = {
     "surface-race-plane": (race(2), "landscape", None),
     "surface-3d": (surface(2), "3d", None),
     "list-loss": ([run(noisy(60, seed), optimizer=name) for seed, name in enumerate(("sgd", "adam"))], "loss", None),
+    "list-rate": (rates_apart(), "rate", None),
     "list-map": (rates_apart(), "map", None),
 }
 

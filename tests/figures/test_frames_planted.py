@@ -19,7 +19,7 @@ from surefoot.run import Path
 from surefoot.surfaces.surface import PathOn
 
 WIDTH = 3.0  # of the planted surface: its axes go from -1 to 2
-MOVING = {name: row for name, row in EVERY_PICTURE.items() if not name.startswith(("found", "diagnosis"))}
+MOVING = {name: row for name, row in EVERY_PICTURE.items() if not name.startswith(("batch", "found", "diagnosis"))}
 
 
 def walked(*along, steps=None):

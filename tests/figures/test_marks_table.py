@@ -65,7 +65,7 @@ def test_an_unknown_kind_names_the_nearest():
 @pytest.mark.parametrize("value", [3, "loss", None, {}], ids=repr)
 def test_a_value_without_a_picture_is_told_which_have_one(value):
     with pytest.raises(
-        SettingError, match=r"has no picture. These have one: Trace, Run, Found, Diagnosis, Surface, a list of runs"
+        SettingError, match=r"has no picture. These have one: Trace, Run, Found, BatchSize, Diagnosis, Surface, a list of runs"
     ):
         marks(value)
 

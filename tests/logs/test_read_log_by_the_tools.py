@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -254,6 +255,7 @@ def test_tensorboard_keeps_every_point_and_drops_what_a_crashed_run_left(tmp_pat
     for step in range(12_000):  # TensorBoard's page shows a thousand of them
         writer.add_scalar("loss", 1.0, step)
     writer.close()
+    time.sleep(1.1)  # of one second, the files are in the order of their names, in which a tenth writer comes before a ninth
     with SummaryWriter(tmp_path / "run", purge_step=11_000, filename_suffix=".later") as later:
         later.add_scalar("loss", 2.0, 11_000)
     trace = read_log(tmp_path / "run")

@@ -305,7 +305,7 @@ def test_a_stopped_run_is_told_from_the_descents_tried():
 
 def test_a_run_whose_path_holds_the_end_alone():
     valley = problems.load("valley")
-    run = descend_many(valley, lr=[0.05, 0.25], steps=100).runs[0]
+    run = descend_many(valley, lr=[0.05, 0.25], steps=100, engine="vmap").runs[0]
     found, whole = basin(valley, run), basin(valley, descend(valley, lr=0.05, steps=100))
     assert (found.rate, found.settled) == (whole.rate, True)
     moved = started(valley, 1.0)

@@ -9,7 +9,7 @@ import typer
 
 from surefoot.cli import options, verdict
 from surefoot.cli.descend import stored
-from surefoot.errors import SettingError, SurefootError, unknown
+from surefoot.errors import SettingError, unknown
 
 if TYPE_CHECKING:
     from surefoot.problem import Problem
@@ -84,22 +84,7 @@ def _recorded(
     run = opened.load(number)
     if trace or named is not None:
         return run, named
-    return run, _again(run)
-
-
-def _again(run: Run) -> Problem | None:
-    """The problem of a run made anew; None, with a note, where that is not possible."""
-    from surefoot import problems
-
-    recipe, ways = run.config.get("recipe"), "this is from the trace alone. --problem NAME measures"
-    if not recipe:
-        typer.echo(f"note: the run does not know how its problem was made; {ways}.", err=True)
-        return None
-    try:
-        return problems.load(**recipe)
-    except SurefootError as error:
-        typer.echo(f"note: the run's problem could not be made again ({error}); {ways}.", err=True)
-        return None
+    return run, options.again(run, "this is from the trace alone. --problem NAME measures")
 
 
 def _logged(which: str, columns: list[str] | None, named: Problem | None, problem: str) -> Trace:

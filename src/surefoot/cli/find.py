@@ -26,7 +26,9 @@ def command(
     low: Annotated[float, typer.Option(help="The smallest rate looked at.")] = 1e-8,
     high: Annotated[float, typer.Option(help="The largest rate looked at.")] = 10.0,
     over: Annotated[str | None, typer.Option(help="A table over one setting: batch_size=16,64,256")] = None,
-    engine: Annotated[str, typer.Option(help="auto, vmap (many descents in one pass), sequential or processes.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="auto, vmap (many descents in one pass), sequential, processes, ray (a cluster) or ray:HOST:PORT.")
+    ] = "auto",
     seed: options.Seed = 0,
     device: options.Device = "auto",
     clip_norm: options.Clip = None,

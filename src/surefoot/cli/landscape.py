@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from surefoot.surfaces.basin import Basin
     from surefoot.surfaces.surface import Surface
 
-OF_RUNS = ("map", "loss", "fit")  # kinds that show the runs themselves
+OF_RUNS = ("map", "rate", "loss", "fit")  # kinds that show the runs themselves
 
 
 def command(
@@ -39,7 +39,7 @@ def command(
     seed: options.Seed = 0,
     device: options.Device = "auto",
     as_json: options.Json = False,
-    kind: Annotated[str | None, typer.Option(help="landscape, 3d, multiples, map, loss or fit.")] = None,
+    kind: Annotated[str | None, typer.Option(help="landscape, 3d, multiples, map, rate, loss or fit.")] = None,
     theme: Annotated[str | None, typer.Option(help="light or dark.")] = None,
     plot: options.Plot = None,
     save: Annotated[str | None, typer.Option("--save", "--picture", help="Write the picture to this file (png, svg, pdf).")] = None,

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from surefoot.cli import descend, diagnose, find, landscape, problems, range_test, runs, train
+from surefoot.cli import batch, descend, diagnose, find, lab, landscape, problems, range_test, report, runs, train
 from surefoot.errors import SurefootError
 
 
@@ -53,11 +53,14 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
 
 app.command("problems")(problems.command)
 app.command("find")(_with_code(find.command))
+app.command("batch")(_with_code(batch.command))
 app.command("range")(_with_code(range_test.command))
 app.command("descend")(_with_code(descend.command))
 app.command("train")(_with_code(train.command))
 app.command("diagnose")(_with_code(diagnose.command))
 app.command("landscape")(_with_code(landscape.command))
+app.command("lab")(_with_code(lab.command))
+app.command("report")(_with_code(report.command))
 app.add_typer(runs.app, name="runs")
 
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from surefoot.errors import SettingError, SurefootWarning
+from surefoot.errors import SettingError, SurefootError, SurefootWarning
 
 if TYPE_CHECKING:
     from surefoot.problem import Problem
+    from surefoot.run import Run
 
 Name = Annotated[
     str, typer.Argument(help="A built-in problem (see `surefoot problems`), points.csv, a folder of images, or train.py:problem.")
@@ -44,6 +45,21 @@ def load(name: str, target: str | None = None, model: str | None = None, option:
     options = dict(_pair(text) for text in option or [])
     options |= {key: value for key, value in (("target", target), ("model", model)) if value is not None}
     return problems.load(name, **options)
+
+
+def again(run: Run, without: str) -> Problem | None:
+    """The problem of a run made anew; None where that is not possible, with a note that goes on with these words."""
+    from surefoot import problems
+
+    recipe = run.config.get("recipe")
+    if not recipe:
+        typer.echo(f"note: the run does not know how its problem was made; {without}.", err=True)
+        return None
+    try:
+        return problems.load(**recipe)
+    except SurefootError as error:
+        typer.echo(f"note: the run's problem could not be made again ({error}); {without}.", err=True)
+        return None
 
 
 def curvature(problem: Problem, optimizer: str) -> float | None:

@@ -18,15 +18,19 @@ from surefoot import html
 from surefoot.curvature.limits import stability_limit
 from surefoot.descent.batches import samples
 from surefoot.descent.first_step import check_loss, nonfinite
+from surefoot.descent.ranks import alone
 from surefoot.descent.sample import sample
 from surefoot.descent.snapshot import World, carried_generators, seed_everything
 from surefoot.errors import ProblemError, SettingError
+from surefoot.foreign import Foreign
 from surefoot.problem import Problem, trainable
 
 Vector: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 TOLERANCE = 1e-6  # of the largest |eigenvalue|: the residual at which the iteration ends
 MOST_PRODUCTS = 300  # each keeps a vector of the size of the weights; what has not converged by then has the residual it has
+STEP, COARSE_STEP = 6e-6, 5e-3  # of the weights' length, between gradients in float64 and in float32: cube roots of their precision
+COARSE = 1e-3  # of the largest |eigenvalue|: what such differences of float32 tell apart
 NOTHING = 1e-13  # of the largest |eigenvalue|: what rounding leaves of a vector when the iteration has seen all there is
 
 
@@ -100,7 +104,8 @@ def spectrum(
     residual of 1e-6 of the largest |eigenvalue|; where it does not get there, the residual tells how far it got.
 
     Args:
-        problem: its loss must be twice differentiable; nothing of it is changed.
+        problem: its loss must be twice differentiable; nothing of it is changed. Of `Problem.of_gradient` the products are central
+            differences of its gradients, good to about 1e-3 of the largest eigenvalue where these are float32.
         weights: where: a state dict (``run.weights``), a flat tensor of the trainable weights (``run.path[i]``), or None for the
             model's own.
         data: ``"train"`` for all of the training data, ``"validation"``, or a count: that many training samples drawn with ``seed``
@@ -208,11 +213,16 @@ def _hessian(
     problem: Problem, weights: Mapping[str, Tensor] | Tensor | None, data: str | int, seed: int, dtype: torch.dtype | None
 ) -> Iterator[_Products]:
     """Inside, products with the Hessian can be made; a copy of the model is asked, in a random world of its own."""
+    problem = alone(problem)
     model = _copied(problem.model, weights, dtype)
     like = next(iter(trainable(model).values()))
     world = World.seeded(seed, carried_generators(problem.data, problem.validation))
     with world.entered(), _twice_differentiable():
-        products = _Products(problem, model, sample(problem, data, seed, like.device, like.dtype), seed)
+        batches = sample(problem, data, seed, like.device, like.dtype)
+        if isinstance(model, Foreign):
+            yield _Differences(problem, model, batches, seed)
+            return
+        products = _Products(problem, model, batches, seed)
         _check_twice(products)
         yield products
 
@@ -232,7 +242,12 @@ class _Products:
 
     Not curvlinops' operator: it takes the forward derivative of the backward pass, which torch 2.13 gets wrong for LayerNorm: the
     product is not even symmetric.
+
+    Attributes:
+        finest: the residual that they can get to at all, as a share of the largest |eigenvalue|.
     """
+
+    finest: Any = 0.0
 
     def __init__(self, problem: Problem, model: nn.Module, batches: Sequence[Any], seed: int) -> None:
         self.problem, self.model, self.batches, self.seed = problem, model, batches, seed
@@ -272,6 +287,39 @@ class _Products:
             return torch.autograd.grad(moving, self.trainable, towards, materialize_grads=True)
         except (RuntimeError, NotImplementedError) as error:
             raise ProblemError(f"The loss cannot be differentiated twice: {str(error).strip().splitlines()[0]}") from error
+
+
+class _Differences(_Products):
+    """Products by central differences of gradients that autograd cannot follow (another framework's)."""
+
+    def __call__(self, vector: Vector) -> Vector:
+        """H times a vector (weights,)."""
+        self.spent += 1
+        here = _flat(self.trainable)
+        step = (COARSE_STEP if self.coarse else STEP) * max(float(np.linalg.norm(here)), 1e-2) / float(np.linalg.norm(vector))
+        try:
+            ahead, behind = [self._gradient_at(here + sign * step * vector) for sign in (1, -1)]
+        finally:
+            self._put(here)
+        if not (np.isfinite(ahead).all() and np.isfinite(behind).all()):
+            raise ProblemError("The gradient of the loss is not finite near these weights: a square root or a norm at zero?")
+        return np.asarray((ahead - behind) / (2 * step))
+
+    @property
+    def coarse(self) -> bool:
+        return self.trainable[0].dtype != torch.float64 or bool(getattr(self.model, "narrow", False))
+
+    @property
+    def finest(self) -> float:
+        return COARSE if self.coarse else 0.0
+
+    def _gradient_at(self, weights: Vector) -> Vector:
+        self._put(weights)
+        return np.asarray(sum(share * _flat(gradient) for share, gradient in self.gradients()))
+
+    @torch.no_grad()
+    def _put(self, weights: Vector) -> None:
+        nn.utils.vector_to_parameters(torch.as_tensor(weights).to(self.trainable[0]), self.trainable)
 
 
 def _check_twice(products: _Products) -> None:
@@ -320,7 +368,10 @@ def _eigenvectors(products: _Products, seed: int, wanted: tuple[int, ...], toler
         beside[index] = beside_last = np.linalg.norm(new)
         values, vectors = eigh_tridiagonal(diagonal[: index + 1], beside[:index])
         scale = np.abs(values).max()
-        if beside_last <= NOTHING * scale or (beside_last * np.abs(vectors[-1, _there(wanted, index)]) <= tolerance * scale).all():
+        if (
+            beside_last <= NOTHING * scale
+            or (beside_last * np.abs(vectors[-1, _there(wanted, index)]) <= max(tolerance, products.finest) * scale).all()
+        ):
             break
     found = [basis[: index + 1].T @ vectors[:, place] for place in _there(wanted, index)]
     return [vector / np.linalg.norm(vector) for vector in found]
@@ -342,7 +393,7 @@ def _with_residual(products: _Products, vector: Vector) -> tuple[float, float]:
 
 def _copied(model: nn.Module, weights: Mapping[str, Tensor] | Tensor | None, dtype: torch.dtype | None) -> nn.Module:
     copied = copy.deepcopy(model).eval()
-    if dtype is not None:
+    if dtype is not None and not isinstance(copied, Foreign):
         copied.to(dtype)
     if isinstance(weights, Tensor):
         parameters = list(trainable(copied).values())

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.errors import ProblemError
+from surefoot.start import some
 
 
 def check_loss(loss: Any) -> None:
@@ -45,9 +46,3 @@ def _named_tensors(batch: Any) -> list[tuple[str, Tensor]]:
     parts = batch if isinstance(batch, list | tuple) else [batch]
     names = ["the inputs", "the targets"] if len(parts) == 2 else [f"part {index}" for index in range(len(parts))]
     return [(name, part) for name, part in zip(names, parts, strict=True) if isinstance(part, Tensor)]
-
-
-def some(names: Sequence[str]) -> str:
-    """The first five of them, and how many more there are."""
-    shown = ", ".join(names[:5])
-    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown

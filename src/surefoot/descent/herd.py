@@ -20,25 +20,27 @@ from torch.func import functional_call, vmap
 from torch.utils import _pytree as pytree
 
 from surefoot.descent import batches
+from surefoot.descent.path import SMALL
 from surefoot.descent.schedule import OnPlateau, PlateauState
 from surefoot.descent.settings import Settings
+from surefoot.descent.snapshot import World
 from surefoot.descent.stacked import Unbatchable, Weights, slots, stepper
 from surefoot.descent.stop import StopRule
+from surefoot.descent.table import UPDATE_NORM, VALIDATION_LOSS, Table, row_of
 from surefoot.descent.validate import evaluating
 from surefoot.descent.walk import Walk, stream
 from surefoot.problem import LossOf, Problem
 from surefoot.run import Ended, Path, Run
-from surefoot.trace import Row, Trace
+from surefoot.trace import Column, Trace
 
 NAN = float("nan")
 
 
 class Member:
-    """One descent of the herd: its settings, its rows so far, and how it ended."""
+    """One descent of the herd: its settings, its place among them, and how it ended."""
 
-    def __init__(self, settings: Settings, rule: StopRule | None, plateau: PlateauState | None) -> None:
-        self.settings, self.rule, self.plateau = settings, rule, plateau
-        self.rows: list[Row] = []
+    def __init__(self, place: int, settings: Settings, rule: StopRule | None, plateau: PlateauState | None) -> None:
+        self.place, self.settings, self.rule, self.plateau = place, settings, rule, plateau
         self.ended: Ended | None = None
         self.end: dict[str, Any] = {}  # weights and state at its end
 
@@ -52,6 +54,7 @@ class Herd:
         scout: a walk under the first of them that has made at least one step: it has shown what a step touches.
         start: the run that all of them go on from, or None.
         rule: makes a stop rule for a descent, or None.
+        paths: keep the weights after every step.
 
     Raises:
         Unbatchable: they cannot be walked in one pass.
@@ -64,18 +67,25 @@ class Herd:
         scout: Walk,
         start: Run | None = None,
         rule: Callable[[], StopRule] | None = None,
+        paths: bool = False,
     ) -> None:
         self.problem, self.start = problem, start
         self.walk = walk = Walk(problem, settings[0], start, (), ())
         _check(walk)
-        self.members = [Member(each, rule() if rule else None, walk.plateau) for each in settings]
+        self.members = [Member(place, each, rule() if rule else None, walk.plateau) for place, each in enumerate(settings)]
         self.alive = list(self.members)
+        self.table = Table(len(settings))
+        self.watched = rule is not None or isinstance(walk.schedule, OnPlateau)  # somebody wants to see every row
         seeds = list(dict.fromkeys(each.seed for each in settings))
         self.streams = [stream(problem, _of_seed(settings, seed), start, walk.device, walk.dtype) for seed in seeds]
         if len(seeds) > 1 and not _same(scout.world.state, walk.world.state):
             raise Unbatchable("more is random than the order of the samples, and each seed needs its own")
         self.stream_of = torch.tensor([seeds.index(each.seed) for each in settings], device=walk.device)
         self._stack(settings, scout)
+        self.places = torch.arange(len(settings))  # of those alive among the members
+        # a row of the stack has gaps between its parameters
+        self.columns = torch.cat([torch.arange(slot.offset, slot.end) for slot in self.weights.slots])
+        self.begun, self.paths = walk.step, self._first_points() if paths and len(self.columns) <= SMALL else None
         self.first = True
         self._began = time.perf_counter()
 
@@ -96,6 +106,16 @@ class Herd:
             if not torch.equal(buffer, moved[name])
         }
 
+    def _first_points(self) -> Tensor:
+        """(steps + 1, copies, weights), the first of them taken; memory for all of it is set aside once."""
+        points = torch.full((self.walk.end - self.walk.step + 1, len(self.members), len(self.columns)), NAN, dtype=self.walk.dtype)
+        points[0] = self._points()
+        return points
+
+    def _points(self) -> Tensor:
+        """(alive, weights) where each descent is, on the CPU."""
+        return self.weights.rows.detach().cpu()[:, self.columns]
+
     # ---- a step
 
     @property
@@ -103,10 +123,15 @@ class Herd:
         """Whether every descent has ended."""
         return not self.alive
 
+    @property
+    def world(self) -> World | None:
+        """The random state of the descents, where they have one in common."""
+        return self.streams[0][1] if len(self.streams) == 1 else None
+
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """The random state of the descents, where they have one in common."""
-        with self.streams[0][1].entered() if len(self.streams) == 1 else contextlib.nullcontext():
+        """Inside, the random state is that of the descents, where they have one in common."""
+        with self.world.entered() if self.world is not None else contextlib.nullcontext():
             yield
 
     def advance(self) -> int:
@@ -115,23 +140,21 @@ class Herd:
         passes = self.streams[0][0].passes
         rates = self.rates * torch.tensor([[each] for each in self._multipliers()], dtype=torch.float64)
         losses = self._evaluate()
-        grad_norms = _norms(self.weights.gradients)
-        weight_norms = [math.hypot(norm, self._resting) for norm in _norms(self.weights.rows.detach())]
-        seconds = time.perf_counter() - self._began
-        rows = [
-            Row(walk.step, passes, rate, loss, gradient, NAN, weight, NAN, seconds)
-            for rate, loss, gradient, weight in zip(rates[:, 0].tolist(), losses, grad_norms, weight_norms, strict=True)
-        ]
-        kept = [math.isfinite(loss) for loss in losses]
-        if not all(kept):
-            self._end([(member, row) for member, row, go_on in zip(self.alive, rows, kept, strict=True) if not go_on], "diverged")
-            rows, rates = [row for row, go_on in zip(rows, kept, strict=True) if go_on], rates[torch.tensor(kept)]
+        block = self.table.add(
+            np.array([member.place for member in self.alive]), step=walk.step, epoch=passes, lr=rates[:, 0].numpy(), loss=losses,
+            grad_norm=_norms(self.weights.gradients), weight_norm=np.hypot(_norms(self.weights.rows.detach()), self._resting),
+            seconds=time.perf_counter() - self._began,
+        )  # fmt: skip
+        kept = np.isfinite(losses)
+        if not kept.all():
+            self._end([member for member, go_on in zip(self.alive, kept, strict=True) if not go_on], "diverged")
+            rates = rates[torch.from_numpy(kept)]
             self._keep(kept)
         if self.alive:
-            self._update(rates.to(walk.device), rows)
+            self._update(rates.to(walk.device), block, kept)
         return stepped
 
-    def _update(self, rates: Tensor, rows: list[Row]) -> None:
+    def _update(self, rates: Tensor, block: Column, kept: Column) -> None:
         walk = self.walk
         self._clip()
         self.stepper.step(rates)
@@ -139,26 +162,32 @@ class Herd:
             self._check_rows()
             self.first = False
         updates = _norms(self.weights.before.sub_(self.weights.rows.detach()))
-        rows = [row._replace(update_norm=update) for row, update in zip(rows, updates, strict=True)]
+        block[UPDATE_NORM, kept] = updates
         walk.step += 1
-        broken = [not math.isfinite(update) for update in updates]
+        if self.paths is not None:
+            self.paths[walk.step - self.begun, self.places] = self._points()
         over = walk.step >= walk.end
         if walk.validation is not None and ((walk.step - walk.leg) % walk.validate_every == 0 or over):
-            rows = [row._replace(validation_loss=loss) for row, loss in zip(rows, self._validated(), strict=True)]
-        ended: list[Ended | None] = [
-            "diverged" if lost else "stopped" if member.rule and member.rule(row) else "steps" if over else None
-            for member, row, lost in zip(self.alive, rows, broken, strict=True)
-        ]
-        for member, row, how in zip(self.alive, rows, ended, strict=True):
-            if how is None:
-                member.rows.append(row)
-                self._observe(member, row)
-        for how in dict.fromkeys(word for word in ended if word is not None):
-            self._end([(m, row) for m, row, word in zip(self.alive, rows, ended, strict=True) if word == how], how)
-        if any(ended):
-            self._keep([how is None for how in ended])
+            block[VALIDATION_LOSS, kept] = self._validated()
+        lost = ~np.isfinite(updates)
+        if over or lost.any() or self.watched:
+            self._finish(block[:, kept], lost, over)
 
-    def _evaluate(self) -> list[float]:
+    def _finish(self, block: Column, lost: Column, over: bool) -> None:
+        """Ends the descents that are lost, stopped or over; the others hear of their rows."""
+        ended: list[Ended | None] = [
+            "diverged" if gone else "stopped" if member.rule and member.rule(row_of(block, place)) else "steps" if over else None
+            for place, (member, gone) in enumerate(zip(self.alive, lost, strict=True))
+        ]
+        for place, (member, how) in enumerate(zip(self.alive, ended, strict=True)):
+            if how is None:
+                self._observe(member, block, place)
+        for how in dict.fromkeys(word for word in ended if word is not None):
+            self._end([member for member, word in zip(self.alive, ended, strict=True) if word == how], how)
+        if any(ended):
+            self._keep(np.array([how is None for how in ended]))
+
+    def _evaluate(self) -> Column:
         """The losses of all copies, averaged over the batches taken, and their gradients."""
         taken = self._taken()
         total = torch.zeros(len(self.alive), dtype=torch.float64, device=self.walk.device)
@@ -169,7 +198,7 @@ class Herd:
                 raise Unbatchable(f"the loss of one copy has the shape {tuple(losses.shape[1:])}")
             total = total + losses.detach().double() / len(taken)
             self.weights.take(losses, 1 / len(taken), index == 0)
-        return total.tolist()
+        return _column(total)
 
     def _losses(self, batch: Any, stacked: bool) -> Tensor:
         def one(weights: dict[str, Tensor], buffers: dict[str, Tensor], batch: Any) -> Tensor:
@@ -209,13 +238,13 @@ class Herd:
             return [float(schedule(step, walk.steps))] * len(self.alive)
         return [schedule.multiplier(member.plateau or schedule.start(), step, walk.steps) for member in self.alive]
 
-    def _observe(self, member: Member, row: Row) -> None:
+    def _observe(self, member: Member, block: Column, place: int) -> None:
         if isinstance(self.walk.schedule, OnPlateau):
             assert member.plateau is not None
-            member.plateau = self.walk.schedule.after(member.plateau, row, self.walk.validation is not None)
+            member.plateau = self.walk.schedule.after(member.plateau, row_of(block, place), self.walk.validation is not None)
 
     @torch.no_grad()
-    def _validated(self) -> list[float]:
+    def _validated(self) -> Column:
         """The mean loss on the validation data, as `mean_loss`, of all copies."""
         walk = self.walk
         assert walk.validation is not None
@@ -225,7 +254,7 @@ class Herd:
                 size = batches.samples(batch)
                 total += self._losses(batch, False).double() * size
                 weight += size
-        return (total / weight if weight else total * NAN).tolist()
+        return _column(total / weight if weight else total * NAN)
 
     def _check_rows(self) -> None:
         rows = self.weights.rows
@@ -236,10 +265,9 @@ class Herd:
 
     # ---- the end of a descent
 
-    def _end(self, ended: Sequence[tuple[Member, Row]], how: Ended) -> None:
+    def _end(self, ended: Sequence[Member], how: Ended) -> None:
         last = len(ended) == len(self.alive)
-        for member, row in ended:
-            member.rows.append(row)
+        for member in ended:
             member.ended = how
             kept = self._kept(self.alive.index(member))
             # a view would hold on to the weights of all
@@ -256,11 +284,12 @@ class Herd:
             "step": self.walk.step, "leg": self.walk.leg,
         }  # fmt: skip
 
-    def _keep(self, kept: list[bool]) -> None:
-        alive = torch.tensor(kept, device=self.walk.device)
+    def _keep(self, kept: Column) -> None:
+        alive = torch.from_numpy(kept).to(self.walk.device)
         self.alive = [member for member, go_on in zip(self.alive, kept, strict=True) if go_on]
         if not self.alive:
             return
+        self.places = self.places[alive.cpu()]
         self.rates, self.stream_of = self.rates[alive.cpu()], self.stream_of[alive]
         self.weights.keep(alive)
         self.stepper.keep(alive)
@@ -274,16 +303,23 @@ class Herd:
 
     def runs(self) -> list[Run]:
         """What became of each descent, in the order of the settings; their tensors are views of the herd's."""
-        return [self._run(member) for member in self.members]
+        members = zip(self.members, self.table.traces(), strict=True)
+        return [self._run(place, *each) for place, each in enumerate(members)]
 
-    def _run(self, member: Member) -> Run:
-        trace = Trace.of(member.rows)
+    def _run(self, place: int, member: Member, trace: Trace) -> Run:
         trace = self.start.trace + trace if self.start is not None else trace
         weights = member.end["model"]
-        end = torch.cat([weights[slot.name].reshape(-1) for slot in self.weights.slots])[None].cpu()
         config = member.settings.described(self.problem, self.walk.steps, self.walk.device, self.walk.dtype)
         assert member.ended is not None
-        return Run(trace, weights, Path(np.array([member.end["step"]]), end), member.ended, config, member.end)
+        return Run(trace, weights, self._path(place, member), member.ended, config, member.end)
+
+    def _path(self, place: int, member: Member) -> Path:
+        """Where a descent went from where it began here, or where it ended."""
+        last, first = member.end["step"], self.begun
+        if self.paths is not None:
+            return Path(np.arange(first, last + 1), self.paths[: last - first + 1, place])
+        weights = member.end["model"]
+        return Path(np.array([last]), torch.cat([weights[slot.name].reshape(-1) for slot in self.weights.slots])[None].cpu())
 
 
 def _check(walk: Walk) -> None:
@@ -299,8 +335,12 @@ def _of_seed(settings: Sequence[Settings], seed: int | None) -> Settings:
     return next(each for each in settings if each.seed == seed)
 
 
-def _norms(rows: Tensor) -> list[float]:
-    return torch.linalg.vector_norm(rows, dim=1).tolist()  # type: ignore[no-any-return]
+def _norms(rows: Tensor) -> Column:
+    return _column(torch.linalg.vector_norm(rows, dim=1))
+
+
+def _column(values: Tensor) -> Column:
+    return np.asarray(values.cpu().double().numpy())
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -7,10 +7,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from surefoot.descent.abreast import begun
 from surefoot.descent.interrupt import interrupts_deferred
-from surefoot.descent.live import live
+from surefoot.descent.live import Progress, live
 from surefoot.descent.probe import Probe
+from surefoot.descent.ranks import leads, ranks_of, together
 from surefoot.descent.settings import Settings
+from surefoot.descent.snapshot import fresh_seed
 from surefoot.descent.stop import StopRule
 from surefoot.descent.walk import Walk
 from surefoot.errors import SettingError
@@ -53,17 +56,19 @@ def steps(
         >>> row.step
         5
     """
-    chosen = _settings(
-        problem, start, lr=lr, optimizer=optimizer, steps=steps, epochs=epochs, schedule=schedule, batch_size=batch_size, seed=seed,
-        clip_norm=clip_norm, accumulate=accumulate, autocast=autocast, validate_every=validate_every, device=device,
-    )  # fmt: skip
-    walk = Walk(problem, chosen, start, _rules(stop), probes)
+    asked = {"lr": lr, "optimizer": optimizer, "steps": steps, "epochs": epochs, "schedule": schedule, "batch_size": batch_size, "seed": seed,
+             "clip_norm": clip_norm, "accumulate": accumulate, "autocast": autocast, "validate_every": validate_every, "device": device}  # fmt: skip
+    with contextlib.ExitStack() as around:
+        problem = around.enter_context(together(problem))
+        walk = begun(problem, _settings(problem, start, **asked), start, _rules(stop), probes)
+        inside = around.pop_all()
 
     def rows() -> Iterator[Row]:
-        while walk.ended is None:
-            with walk.world.entered():
-                row = walk.advance()
-            yield row
+        with inside:
+            while walk.ended is None:
+                with walk.world.entered():
+                    row = walk.advance()
+                yield row
 
     return rows()
 
@@ -83,7 +88,7 @@ def descend(
     probes: Sequence[Probe] = (),
     every: int | None = None,
     device: Any = "auto",
-    progress: bool | None = None,
+    progress: Progress = None,
     store: str | os.PathLike[str] | None = None,
     clip_norm: float | None = None,
     accumulate: int | None = None,
@@ -112,7 +117,9 @@ def descend(
         probes: what else to measure.
         every: print a status line every so many steps.
         device: where to descend; ``"auto"``: where the model is.
-        progress: draw a progress bar; None: on a terminal.
+        progress: draw a progress bar; None: on a terminal. Or a function, called between two steps, at most 50 times a second, with
+            what is being done, how many rows there are and how many there will be; what it raises ends the descent and comes out (a
+            ``KeyboardInterrupt`` as Ctrl-C).
         store: a file of runs to record this one in while it goes on.
         clip_norm: the l2 norm to which larger gradients are scaled down.
         accumulate: batches whose gradients are averaged for one update; no update reaches across the end of an epoch.
@@ -134,22 +141,23 @@ def descend(
         >>> all(abs(run.weights[name].item() - best) < 1e-4 for name, best in zip("wb", line.answer.minimum))
         True
     """
-    chosen = _settings(
-        problem, start, lr=lr, optimizer=optimizer, steps=steps, epochs=epochs, schedule=schedule, batch_size=batch_size, seed=seed,
-        clip_norm=clip_norm, accumulate=accumulate, autocast=autocast, validate_every=validate_every, device=device,
-    )  # fmt: skip
-    walk = Walk(problem, chosen, start, _rules(stop), probes)
-    rows: list[Row] = []
-    what = f"{walk.config['problem']} at {chosen.lr:.3g}"
-    with contextlib.ExitStack() as around:
-        interrupted = around.enter_context(interrupts_deferred())
-        record = around.enter_context(recording(store, walk, start))
-        show = around.enter_context(live(walk.end - walk.step, every, progress, what))
-        around.enter_context(walk.world.entered())
-        _walk(walk, rows, lambda: bool(interrupted), show, record)
-    trace = Trace.of(rows)
-    run = walk.run(start.trace + trace if start is not None else trace)
-    return record.finished(run)
+    asked = {"lr": lr, "optimizer": optimizer, "steps": steps, "epochs": epochs, "schedule": schedule, "batch_size": batch_size, "seed": seed,
+             "clip_norm": clip_norm, "accumulate": accumulate, "autocast": autocast, "validate_every": validate_every, "device": device}  # fmt: skip
+    with together(problem) as problem:
+        walk = begun(problem, _settings(problem, start, **asked), start, _rules(stop), probes)
+        if not leads(problem):
+            every, progress, store = None, False, None
+        rows: list[Row] = []
+        what = f"{walk.config['problem']} at {walk.settings.lr:.3g}"
+        with contextlib.ExitStack() as around:
+            interrupted = around.enter_context(interrupts_deferred())
+            record = around.enter_context(recording(store, walk, start))
+            show = around.enter_context(live(walk.end - walk.step, every, progress, what, walk.world))
+            around.enter_context(walk.world.entered())
+            _walk(walk, rows, lambda: bool(interrupted), show, record)
+        trace = Trace.of(rows)
+        run = walk.run(start.trace + trace if start is not None else trace)
+        return record.finished(run)
 
 
 def _walk(
@@ -162,10 +170,9 @@ def _walk(
             rows.append(row)
             record(row)
             show(row)
-            if interrupted() and walk.ended is None:
-                walk.ended = "interrupted"
-    except KeyboardInterrupt:
-        walk.ended = "interrupted"
+            walk.heed(interrupted())
+    except KeyboardInterrupt as error:
+        walk.interrupt(error)
 
 
 def _rules(stop: StopRule | Sequence[StopRule]) -> Sequence[StopRule]:
@@ -180,6 +187,9 @@ def _settings(problem: Problem, start: Run | None, **asked: Any) -> Settings:
         _inherit(asked, start)
     if asked["lr"] is None:
         raise SettingError("lr is needed: the learning rate to descend with. sf.find_lr(problem).lr finds one.")
+    ranks = ranks_of(problem)
+    if asked["seed"] is None and ranks is not None:
+        asked["seed"] = ranks.news(fresh_seed())
     given = {key: value for key, value in asked.items() if value is not None or key == "seed"}
     return Settings(**given)
 

@@ -1,41 +1,54 @@
 """Many descents from one state.  K rates, seeds, optimizers -> K runs, in one batched pass where that is possible and pays.
 
-Three engines give the same runs (law 3): ``"vmap"`` walks all copies in one pass (`Herd`), ``"sequential"`` one after the other,
+All engines give the same runs (law 3): ``"vmap"`` walks all copies in one pass (`Herd`), ``"sequential"`` one after the other,
 ``"processes"`` one after the other in as many processes as there are cores, one thread each; ``"auto"`` walks the first steps both ways and
-takes the faster. What cannot be walked in one pass is walked one after the other, and the answer says why.
+takes the faster. What cannot be walked in one pass is walked one after the other, and the answer says why. ``"ray"`` cuts them into shards,
+which the workers of a cluster walk by whichever of the first two is the faster here.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import torch
 
 from surefoot import html
+from surefoot.descent.abreast import begun
+from surefoot.descent.cluster import Cluster, cluster, on_cluster
 from surefoot.descent.footprint import memory_of_one
 from surefoot.descent.herd import Herd
 from surefoot.descent.interrupt import Interrupted, interrupts_deferred
+from surefoot.descent.pauses import paused
+from surefoot.descent.ranks import leads, ranks_of, together
 from surefoot.descent.settings import Settings
+from surefoot.descent.snapshot import World
 from surefoot.descent.stacked import Unbatchable
 from surefoot.descent.stop import StopRule
 from surefoot.descent.walk import Walk
-from surefoot.descent.workers import cores, in_processes
-from surefoot.errors import SettingError
+from surefoot.descent.workers import cores, in_processes, unforkable
+from surefoot.errors import SettingError, StoreError, SurefootWarning
 from surefoot.problem import Problem
 from surefoot.run import Run
+from surefoot.store import record
 from surefoot.trace import Row, Trace
 
-Engine: TypeAlias = Literal["vmap", "sequential", "processes"]
-ENGINES = ("auto", "vmap", "sequential", "processes")
+Engine: TypeAlias = Literal["vmap", "sequential", "processes", "ray"]
+ENGINES = ("auto", "vmap", "sequential", "processes", "ray")
 SCOUTED = 3  # steps that are walked both ways before the engine is chosen; the first is slower than the rest
 AGREEMENT = 1e-3  # relative: float32 over three steps stays far below, a model that vmap misreads does not
 CLEARLY_SLOWER = 2.0  # a wide margin and a clock that other programs do not move: the same call takes the same engine
 WORTH_PROCESSES = 5.0  # seconds of work: below, starting processes costs more than it saves
+SHARDS = 4  # per worker of a cluster, walked one by one: none is idle for long while the last ones are walked
+ONE_PASS = (
+    64  # descents of a shard that is walked in one pass: with more, each takes as long (digits-mlp: 64 to 1,024), and memory grows
+)
 
 
 @dataclass(frozen=True)
@@ -44,9 +57,10 @@ class Population:
 
     Attributes:
         runs: one per descent, in the order asked for. Their tensors may be views of common ones: cheap as long as all of them are needed.
-        engine: how they were walked: ``"vmap"``, ``"sequential"`` or ``"processes"``.
+        engine: how they were walked: ``"vmap"``, ``"sequential"``, ``"processes"`` or ``"ray"``.
         note: why not in one pass, or in which portions; "" where there is nothing to say.
-        gradients: gradient evaluations made, those of the trial steps that chose the engine included.
+        gradients: gradient evaluations made, those of the trial steps that chose the engine included; steps that were walked on a cluster
+            or in another process although they had been walked here before are counted once.
     """
 
     runs: tuple[Run, ...]
@@ -80,7 +94,9 @@ def descend_many(
     device: Any = "auto",
     engine: str = "auto",
     memory: int | None = None,
+    paths: bool = False,
     seen: Callable[[int], None] | None = None,
+    store: str | os.PathLike[str] | None = None,
 ) -> Population:
     """Descends the problem several times, from one state, in one pass where that is possible.
 
@@ -99,17 +115,23 @@ def descend_many(
         autocast: as for `descend`.
         validate_every: as for `descend`.
         device: as for `descend`.
-        engine: ``"auto"``, ``"vmap"``, ``"sequential"`` or ``"processes"``.
+        engine: ``"auto"``, ``"vmap"``, ``"sequential"``, ``"processes"`` or ``"ray"``: a Ray that is initialised in this process, else the
+            cluster of ``RAY_ADDRESS``, else one started on this machine; or an address, ``"ray:HOST:PORT"``, ``"ray://HOST:10001"``.
         memory: bytes that the copies may take; more are walked in portions. None: half of what is free.
-        seen: called after each step with the number of descents that made it.
+        paths: keep where each descent went, as `descend` does, of problems of up to 1,000 weights; else a path walked in one pass is its end.
+        seen: called between two steps, at most 50 times a second, with the number of steps made since, those of all descents; in several
+            processes with that of descents that have ended, on a cluster with that of shards. What it raises ends them all and comes out.
+        store: a file of runs to record each in when it has ended; what was recorded stays when the others are given up.
 
     Returns:
         The runs, each what `descend` would have returned (float32: to 1e-4 of the losses over 50 steps), and which engine ran.
 
     Raises:
         SettingError: a setting makes no sense, or lists of different lengths are given.
-        ProblemError: as `descend`.
-        KeyboardInterrupt: on Ctrl-C; nothing is changed.
+        ProblemError: as `descend`; on a cluster also where the problem cannot be pickled, or a worker has not the file it reads.
+        NotInstalled: ``engine="ray"`` without Ray.
+        StoreError: the store cannot be written.
+        KeyboardInterrupt: on Ctrl-C; nothing is changed, and nothing is left running.
 
     Example:
         >>> bowl = Problem.of(lambda x: (x**2).sum() / 2, start=[1.0])
@@ -117,14 +139,26 @@ def descend_many(
         >>> [run.ended for run in made.runs], made.runs[1].weights["x"].item()
         (['steps', 'steps', 'diverged'], 0.0)
     """
-    if engine not in ENGINES:
-        raise SettingError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}.")
+    check_engine(engine)
     shared: dict[str, Any] = {"steps": steps, "schedule": schedule, "batch_size": batch_size, "clip_norm": clip_norm, "accumulate": accumulate,
                               "autocast": autocast, "validate_every": validate_every, "device": device}  # fmt: skip
     settings = [Settings(lr=a, seed=b, optimizer=c, **shared) for a, b, c in _members(lr, seed, optimizer)]
-    with interrupts_deferred() as interrupted:
-        many = _Many(problem, settings, start, stop, memory, seen or (lambda count: None), interrupted)
-        return many.walked(engine)
+    with together(problem) as problem, interrupts_deferred() as interrupted, paused(seen) as told:
+        store = store if leads(problem) else None
+        if store is not None:
+            record(store, ())  # a file that cannot be written is told now
+        many = _Many(problem, settings, start, stop, memory, paths, told, interrupted, store)
+        return many.walked(engine if ranks_of(problem) is None else many.in_turn(engine))
+
+
+def check_engine(engine: str) -> None:
+    """Refuses an engine that there is not.
+
+    Raises:
+        SettingError: it is none of `ENGINES`, nor ``"ray:"`` with an address.
+    """
+    if not isinstance(engine, str) or not (engine in ENGINES or on_cluster(engine)):
+        raise SettingError(f"engine must be one of {', '.join(ENGINES)} or ray:ADDRESS, got {engine!r}.")
 
 
 def fork(problem: Problem, start: Run, rates: Sequence[float], steps: int, **settings: Any) -> Population:
@@ -168,14 +202,25 @@ class _Many:
 
     def __init__(
         self, problem: Problem, settings: list[Settings], start: Run | None, rule: Callable[[], StopRule] | None, memory: int | None,
-        seen: Callable[[int], None], interrupted: Interrupted,
+        paths: bool, seen: Callable[[int, World | None], None], interrupted: Interrupted, store: str | os.PathLike[str] | None = None,
     ) -> None:  # fmt: skip
         self.problem, self.settings, self.start, self.rule = problem, settings, start, rule
-        self.memory, self.seen, self.interrupted = memory, seen, interrupted
+        self.memory, self.paths, self.seen, self.interrupted = memory, paths, seen, interrupted
+        self.store = store
         self.notes: list[str] = []
         self.spent = 0
+        self.refused: Exception | None = None  # what `seen` raised
+
+    def in_turn(self, engine: str) -> str:
+        """The engine where several processes walk together: they meet at every step, so that there is but one."""
+        if engine not in ("auto", "sequential"):
+            self.notes.append(f"one after the other, not by engine={engine!r}: the model is wrapped in DistributedDataParallel")
+        return "sequential"
 
     def walked(self, engine: str) -> Population:
+        if on_cluster(engine):
+            with cluster(engine) as found:
+                return self._on_cluster(found)
         scout, rows, pace = self._scouted(SCOUTED if engine == "auto" else 1)
         if engine == "processes" or engine == "sequential" or len(self.settings) == 1:
             return self._one_by_one(scout, rows, engine == "processes")
@@ -189,7 +234,7 @@ class _Many:
 
     def _scouted(self, steps: int) -> tuple[Walk, list[Row], float]:
         """The first descent's first steps, one by one: what a step touches, what it costs, and every complaint there is."""
-        scout = Walk(self.problem, self.settings[0], self.start, (), ())
+        scout = begun(self.problem, self.settings[0], self.start, (), ())
         rows: list[Row] = []
         seconds: list[float] = []
         with scout.world.entered():
@@ -211,10 +256,14 @@ class _Many:
             portion = self.settings[len(runs) : len(runs) + most]
             spent = self.spent
             try:
-                runs += self._portion(portion, scout, rows, pace)
+                ended = self._portion(portion, scout, rows, pace)
             except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                if error is self.refused:
+                    raise
                 self.spent = spent
                 most = self._smaller(error, len(portion))
+            else:
+                runs += self._recorded(ended)
             pace = None  # once is enough
         return runs
 
@@ -239,23 +288,27 @@ class _Many:
         return tried // 2
 
     def _portion(self, settings: list[Settings], scout: Walk, rows: list[Row], pace: float | None) -> list[Run]:
-        herd = Herd(self.problem, settings, scout, self.start, self.rule)
+        herd = Herd(self.problem, settings, scout, self.start, self.rule, self.paths)
         first, seconds = settings[0] is self.settings[0], []
         with herd.entered():
             while not herd.over:
                 began = _clock(scout.device)
                 stepped = herd.advance()
                 seconds.append(_clock(scout.device) - began)
-                self._count(stepped)
+                self._count(stepped, herd.world)
                 if first and len(seconds) == len(rows):
-                    _compare(herd.members[0].rows, rows)
+                    _compare(herd.table.rows(0), rows)
                     if pace is not None and min(seconds) > CLEARLY_SLOWER * pace * len(settings):
                         raise Unbatchable(f"one pass takes {min(seconds) / (pace * len(settings)):.2g} times as long as one by one")
         return herd.runs()
 
-    def _count(self, stepped: int) -> None:
+    def _count(self, stepped: int, world: World | None) -> None:
         self.spent += stepped
-        self.seen(stepped)
+        try:
+            self.seen(stepped, world)
+        except Exception as error:
+            self.refused = error
+            raise
         if self.interrupted:
             raise KeyboardInterrupt
 
@@ -263,27 +316,114 @@ class _Many:
 
     def _one_by_one(self, scout: Walk, rows: list[Row], processes: bool) -> Population:
         self.spent -= len(rows)  # the scout's steps are the first descent's own
-        if processes and len(self.settings) > 1:
+        if processes and unforkable():
+            self.notes.append(unforkable())
+        elif processes and len(self.settings) > 1:
             tasks = [functools.partial(_walked, self.problem, each, self.start, self.rule) for each in self.settings]
-            runs = in_processes(tasks, self.seen, self.interrupted)
+            runs = in_processes(tasks, self._arrived, self.interrupted)
             self.spent += sum(_steps(run, self.start) for run in runs)
             return Population(tuple(runs), "processes", "; ".join(self.notes), self.spent)
         runs = [self._alone(scout, rows)]
-        runs += [self._alone(Walk(self.problem, each, self.start, (), ()), []) for each in self.settings[1:]]
+        runs += [self._alone(begun(self.problem, each, self.start, (), ()), []) for each in self.settings[1:]]
         return Population(tuple(runs), "sequential", "; ".join(self.notes), self.spent)
 
     def _alone(self, walk: Walk, rows: list[Row]) -> Run:
         for _ in rows:
-            self._count(1)
+            self._count(1, None)
         rule = self.rule() if self.rule else None
-        return _to_the_end(walk, rows, rule, self.start, self._count)
+        return self._recorded([_to_the_end(walk, rows, rule, self.start, self._count)])[0]
+
+    def _arrived(self, count: int, run: Run | None) -> Run | None:
+        self.seen(count, None)
+        return run if run is None else self._recorded([run])[0]
+
+    def _recorded(self, runs: Sequence[Run]) -> list[Run]:
+        """The runs, which have ended, as they stand in the store, if there is one."""
+        if self.store is None:
+            return list(runs)
+        try:
+            return record(self.store, runs, self.start)
+        except StoreError as error:
+            warnings.warn(f"The descents go on, but {len(runs)} could not be recorded: {error}", SurefootWarning, stacklevel=2)
+            return list(runs)
+
+    # ---- on a cluster
+
+    def _on_cluster(self, found: Cluster) -> Population:
+        scout, rows, pace = self._scouted(SCOUTED if found.local is None and len(self.settings) > 1 else 1)
+        if scout.device.type != "cpu":
+            raise SettingError(
+                f"engine='ray' walks on the cores of its workers, and these descents are on {scout.device}: give device='cpu'."
+            )
+        local = self._local(found, scout, rows, pace)
+        if local == "sequential":
+            self.spent -= len(rows)
+        count = _shards(len(self.settings), found.workers, local)
+        parts = {
+            "problem": self.problem,
+            "start": self.start,
+            "stop": self.rule,
+            "memory": self.memory,
+            "paths": self.paths,
+            "engine": local,
+        }
+        runs: dict[int, Run] = {}
+        notes: dict[str, None] = {}
+
+        def arrived(shard: int, population: Population) -> None:
+            told = sum(_steps(run, self.start) for run in population.runs)
+            self.spent += told
+            notes.update(dict.fromkeys(filter(None, [population.note])))
+            runs.update(zip(range(shard, len(self.settings), count), self._recorded(population.runs), strict=True))
+            self.seen(told, None)
+
+        # every count-th, for rates next to each other take equally long: the highest diverge at once
+        pieces = [self.settings[shard::count] for shard in range(count)]
+        found.gathered(walk_shard, parts, pieces, arrived, lambda: self.seen(0, None), self.interrupted)
+        told = f"{count} shards on {found.workers} workers, engine {local}"
+        return Population(tuple(runs[place] for place in sorted(runs)), "ray", "; ".join([told, *self.notes, *notes]), self.spent)
+
+    def _local(self, found: Cluster, scout: Walk, rows: list[Row], pace: float) -> str:
+        """The engine of the workers: that which would be the faster here, as ``"auto"`` finds it out; chosen once on a cluster that is held."""
+        if len(self.settings) == 1:
+            found.local = "sequential"  # as it stays for a search in this process, which spends the same
+        if found.local is None:
+            trial = _Many(
+                self.problem, self.settings[:ONE_PASS], self.start, lambda: lambda row: row.step >= rows[-1].step, self.memory, False,
+                lambda count, world: self.seen(0, world), self.interrupted,
+            )  # fmt: skip
+            try:
+                trial._in_one_pass(scout, rows, pace)
+                found.local = "vmap"
+            except Unbatchable as error:
+                self.notes.append(str(error))
+                self.spent += trial.spent
+                found.local = "sequential"
+        return found.local
+
+
+def walk_shard(parts: Mapping[str, Any], settings: list[Settings]) -> Population:
+    """In a worker: some of the descents."""
+    with paused(None) as told:
+        many = _Many(
+            parts["problem"], settings, parts["start"], parts["stop"], parts["memory"], parts["paths"], told, Interrupted()
+        )
+        return many.walked(parts["engine"])
+
+
+def _shards(descents: int, workers: int, engine: str) -> int:
+    """How many shards: as many for each worker, but for the few last ones."""
+    each = SHARDS if engine == "sequential" else -(-descents // (ONE_PASS * workers))
+    return min(descents, each * workers)
 
 
 def _walked(problem: Problem, settings: Settings, start: Run | None, rule: Callable[[], StopRule] | None) -> Run:
-    return _to_the_end(Walk(problem, settings, start, (), ()), [], rule() if rule else None, start, lambda count: None)
+    return _to_the_end(Walk(problem, settings, start, (), ()), [], rule() if rule else None, start, lambda count, world: None)
 
 
-def _to_the_end(walk: Walk, rows: list[Row], rule: StopRule | None, start: Run | None, seen: Callable[[int], None]) -> Run:
+def _to_the_end(
+    walk: Walk, rows: list[Row], rule: StopRule | None, start: Run | None, seen: Callable[[int, World | None], None]
+) -> Run:
     for row in rows:
         if rule is not None and rule(row) and walk.ended is None:
             walk.ended = "stopped"
@@ -293,7 +433,7 @@ def _to_the_end(walk: Walk, rows: list[Row], rule: StopRule | None, start: Run |
     with walk.world.entered():
         while walk.ended is None:
             rows.append(walk.advance())
-            seen(1)
+            seen(1, walk.world)
     trace = Trace.of(rows)
     return walk.run(start.trace + trace if start is not None else trace)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot.descent.batches import validation_source
+from surefoot.descent.ranks import alone
 from surefoot.descent.validate import evaluating
 from surefoot.errors import SettingError
 from surefoot.problem import Problem
@@ -100,7 +101,7 @@ def accuracy_of(problem: Problem, run: Run, data: Any = None) -> float:
         >>> accuracy_of(digits, descend(digits, lr=0.5, steps=200)) > 0.9
         True
     """
-    model = copy.deepcopy(problem.model)
+    model = copy.deepcopy(alone(problem).model)
     model.load_state_dict(dict(run.weights))
     return _accuracy(problem, model, data)
 

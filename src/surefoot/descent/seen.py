@@ -7,6 +7,7 @@ clips or unscales it. Nothing is changed and no random number is drawn; an error
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import sys
@@ -20,10 +21,12 @@ from torch import Tensor, nn
 
 from surefoot.descent.again import Evaluation, alpha, slope
 from surefoot.descent.copied import Copied, norm
+from surefoot.descent.told import counted, flat_shards, told_of
 from surefoot.trace import Row, Trace
 
 NAN = float("nan")
 _backward_pass = torch._C._current_graph_task_id  # a number of its own for each, by which torch's own hooks tell them apart
+LATER = 2  # callbacks at the end of a backward pass that DistributedDataParallel and FSDP put one after the other; the averaged gradient comes last
 UNREAD = 64  # rows whose numbers may still lie on the device: one wait for it in so many steps
 _Rest = ParamSpec("_Rest")
 
@@ -85,6 +88,7 @@ class Seen:
     _gradient: Any
     _slopes: list[Tensor]
     _taken: Evaluation | None
+    _lack: str | None = None
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, asked: Asked) -> None:
         self.watching, self.note = True, None
@@ -101,6 +105,9 @@ class Seen:
         self._began = time.perf_counter()
         self._hooked: dict[int, Any] = {}
         self._moving()
+        self._ranks, self._sharing = told_of(model), True
+        self._shards = self._ranks is not None and self._ranks.shards
+        self._flat = self._shards and flat_shards(model)
         self._steps = [
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(lambda *_: self._after_step()),
@@ -111,7 +118,7 @@ class Seen:
     def trace(self) -> Trace:
         """The steps so far, as a trace of its own."""
         self._settle()
-        return Trace.of(self._rows)
+        return Trace.of(self._over_ranks())
 
     @property
     def ratios(self) -> Mapping[str, float]:
@@ -180,7 +187,12 @@ class Seen:
     @_harmless()
     def _ask(self) -> None:
         if self._measures:
-            torch.autograd.Variable._execution_engine.queue_callback(self._take_gradient)
+            self._at_the_end(0 if self._ranks is None else LATER)
+
+    def _at_the_end(self, later: int) -> None:
+        """Measures the gradient at the end of the backward pass, behind so many rounds of callbacks."""
+        then = functools.partial(self._at_the_end, later - 1) if later else self._take_gradient
+        torch.autograd.Variable._execution_engine.queue_callback(then)
 
     @_harmless()
     def _take_gradient(self) -> None:
@@ -194,6 +206,8 @@ class Seen:
         moving = self._moving()
         gradients = [p.grad for p in moving]
         there = [gradient for gradient in gradients if gradient is not None]
+        if self._shards:
+            there = self._own(there)
         if there:
             self._gradient = norm(there)
             if self._alpha and self._for_alpha:
@@ -230,7 +244,7 @@ class Seen:
         elif self._gradient is None and measures:  # no backward pass made it: as the optimizer is given it
             self._measure_gradient()
         if measures:
-            moving = self._now = self._moving()
+            moving = self._now = self._own(self._moving()) if self._shards else self._moving()
             room = self._room(moving)
             room.take(moving)
             length = room.norm()
@@ -285,12 +299,14 @@ class Seen:
     @_harmless("_line", "The line")
     def _speak(self) -> None:
         self._settle()
-        verdict = self._asked.verdict
+        if self._ranks is not None and self._ranks.rank:
+            return  # one of them speaks for all
+        rows, verdict = self._over_ranks(), self._asked.verdict
         said = None
         try:
-            said = verdict(Trace.of(self._rows)) if verdict else None
+            said = verdict(Trace.of(rows)) if verdict else None
         finally:
-            print(line(self._rows[-1], said), file=sys.stderr, flush=True)
+            print(line(rows[-1], said), file=sys.stderr, flush=True)
 
     def _moving(self) -> list[Tensor]:
         moving: list[Tensor] = [p for p in self._everything if p.requires_grad]
@@ -323,8 +339,41 @@ class Seen:
                 there["probes"] = {"ratio_low": min(known), "ratio_high": max(known), **row.probes}
             self._rows[index] = row._replace(**there) if there else row
         self._read = len(self._rows)
+        self._share()
+
+    def _share(self, over: bool = False) -> None:
+        """Tells the other ranks; where that fails, the trace goes on without them."""
+        if self._ranks is not None and self._sharing:
+            try:
+                self._ranks.tell(self._rows, over)
+            except Exception as error:
+                self._alone(error)
+
+    def _over_ranks(self) -> list[Row]:
+        """The rows so far; of several ranks, with the mean of their losses as far as they have told them."""
+        if self._ranks is None or not self._sharing:
+            return self._rows
+        try:
+            rows, lack = self._ranks.over_all(self._rows)
+        except Exception as error:
+            self._alone(error)
+            return self._rows
+        if self.note is None or self.note == self._lack:
+            self.note = self._lack = lack
+        return rows
+
+    def _alone(self, error: Exception) -> None:
+        self._sharing = False
+        self.note = f"The loss is that of this rank alone: the others cannot be asked ({type(error).__name__}: {' '.join(str(error).split())})."
+
+    def _own(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        return counted(tensors, self._ranks.rank if self._ranks is not None else 0, self._flat)
 
     def _detach(self) -> None:
+        if self._ranks is not None:
+            with contextlib.suppress(Exception):  # the user's own error may be under way
+                self._settle()
+                self._share(over=True)
         self.watching = False
         for handle in (*self._hooked.values(), *self._steps):
             handle.remove()

@@ -83,6 +83,18 @@ class Settings:
             "dtype": str(dtype).removeprefix("torch."),
         }
 
+    def check_rate(self, dtype: torch.dtype) -> None:
+        """Refuses a rate that the weights' type cannot hold.
+
+        Raises:
+            SettingError: it is larger than the largest number of that type.
+        """
+        largest = torch.finfo(dtype).max if dtype.is_floating_point else math.inf
+        if self.lr > largest:
+            raise SettingError(
+                f"lr must be a number that the weights' {str(dtype).removeprefix('torch.')} can hold, up to {largest:.2g}, got {self.lr!r}."
+            )
+
     def chosen_device(self, model: torch.nn.Module) -> torch.device:
         """Where the descent runs: with ``"auto"``, where the model is.
 

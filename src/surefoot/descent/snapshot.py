@@ -90,7 +90,7 @@ class World:
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """Inside, the generators are this world's; afterwards they are again what they were."""
-        outside = random_state(self.carried)
+        self._outside = random_state(self.carried)
         set_random_state(self._state, self.carried)
         self._inside = True
         try:
@@ -98,7 +98,23 @@ class World:
         finally:
             self._state = random_state(self.carried)
             self._inside = False
-            set_random_state(outside, self.carried)
+            set_random_state(self._outside, self.carried)
+
+    @contextlib.contextmanager
+    def left(self) -> Iterator[None]:
+        """Within `entered`: for a while the generators are again those from outside, which keep what happens to them."""
+        if not self._inside:
+            yield
+            return
+        self._state = random_state(self.carried)
+        self._inside = False
+        set_random_state(self._outside, self.carried)
+        try:
+            yield
+        finally:
+            self._outside = random_state(self.carried)
+            self._inside = True
+            set_random_state(self._state, self.carried)
 
 
 def carried_generators(*owners: Any) -> list[Any]:

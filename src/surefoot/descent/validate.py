@@ -40,12 +40,18 @@ def evaluating(model: nn.Module, optimizer: Optimizer | None = None) -> Iterator
         set_random_state(outside)
 
 
-@torch.no_grad()
 def mean_loss(problem: Problem, model: nn.Module, data: Source) -> float:
     """The loss over all batches, each weighted by its samples: the mean, if the loss function averages over samples."""
+    total, weight = summed_loss(problem, model, data)
+    return total / weight if weight else float("nan")
+
+
+@torch.no_grad()
+def summed_loss(problem: Problem, model: nn.Module, data: Source) -> tuple[float, float]:
+    """The sum of the losses of all batches, each times its samples; and how many samples there are."""
     total = weight = 0.0
     for batch in data.epoch(0, 0):
         size = samples(batch)
         total += float(problem.loss_on(model, batch)) * size
         weight += size
-    return total / weight if weight else float("nan")
+    return total, weight

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.descent import batches, optimizer
-from surefoot.descent.first_step import check_loss, nonfinite, some
+from surefoot.descent.first_step import check_loss, nonfinite
 from surefoot.descent.joined import joined, offsets
 from surefoot.descent.path import PathRecorder
 from surefoot.descent.probe import Moment, Probe
@@ -30,6 +30,7 @@ from surefoot.descent.validate import evaluating, mean_loss
 from surefoot.errors import ProblemError, SettingError, SurefootWarning
 from surefoot.problem import Problem, trainable
 from surefoot.run import Ended, Run
+from surefoot.start import copy_of, some
 from surefoot.trace import Row, Trace
 
 NAN = float("nan")
@@ -58,6 +59,7 @@ class Walk:
         self.model.to(self.device)
         self.parameters = list(trainable(self.model).values())
         self.dtype = next((p.dtype for p in self.parameters if p.is_floating_point()), torch.get_default_dtype())
+        settings.check_rate(self.dtype)
         self._one_kind = len({(p.dtype, p.device) for p in self.parameters}) == 1
         self._prepare_data(start)
         self.whole = joined(self.model, self.parameters)
@@ -99,8 +101,7 @@ class Walk:
         settings = self.settings
         steps = settings.steps
         if settings.epochs is not None:
-            with self.world.entered():
-                per_epoch = -(-batches.count_batches(self.feed.source) // settings.accumulate)
+            per_epoch = -(-self._batches_per_epoch() // settings.accumulate)
             steps = max(1, round(settings.epochs * per_epoch))
         self.steps = steps or (start.config["steps"] if start is not None else DEFAULT_STEPS)
         self.config = settings.described(self.problem, self.steps, self.device, self.dtype)
@@ -110,6 +111,10 @@ class Walk:
         self.schedule = settings.schedule_function
         self.plateau: PlateauState | None = self.schedule.start() if isinstance(self.schedule, OnPlateau) else None
         self.end = self.steps
+
+    def _batches_per_epoch(self) -> int:
+        with self.world.entered():
+            return batches.count_batches(self.feed.source)
 
     def _take_over(self, start: Run) -> None:
         """Goes on where a run ended: to the end of its own plan if it had not got there, else ``steps`` further."""
@@ -142,7 +147,7 @@ class Walk:
 
     def advance(self) -> Row:
         """Takes one step and returns its row; afterwards ``ended`` says whether it was the last."""
-        passes = self.feed.passes
+        passes = self._passes()
         self._place = self.feed.place()
         taken = self.feed.take(self.settings.accumulate)
         lr = self._set_rates()
@@ -159,6 +164,18 @@ class Walk:
         if self.ended is not None and self.ended != "diverged" and self.validation is not None and math.isnan(validation_loss):
             row = row._replace(validation_loss=self._validate())
         return row
+
+    def _passes(self) -> float:
+        return self.feed.passes
+
+    def heed(self, pressed: bool) -> None:
+        """Ends the descent between two steps where Ctrl-C was pressed."""
+        if pressed and self.ended is None:
+            self.ended = "interrupted"
+
+    def interrupt(self, error: KeyboardInterrupt) -> None:
+        """Ends the descent where an interruption came as an exception."""
+        self.ended = "interrupted"
 
     def _finish(self, row: Row) -> None:
         self.first = False
@@ -233,9 +250,14 @@ class Walk:
             total += value.item()
             if gradient:
                 (value if self.scaler is None else self.scaler.scale(value)).backward()  # type: ignore[no-untyped-call]
+        total = self._reduced(total, gradient)
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
         return total
+
+    def _reduced(self, loss: float, gradient: bool) -> float:
+        """The loss, and the gradient in ``.grad``, of all processes that walk: here there is one."""
+        return loss
 
     def _step_optimizer(self, taken: Sequence[Any], loss: float) -> None:
         if self.by_closure:
@@ -395,17 +417,9 @@ def stream(
 
 
 def _copied(model: nn.Module) -> nn.Module:
-    lazy = [name for name, p in model.named_parameters() if isinstance(p, nn.parameter.UninitializedParameter)]
-    if lazy:
-        raise ProblemError(f"{some(lazy)} of the model have no shape yet (lazy modules); call the model on one batch first.")
-    try:
-        copied = copy.deepcopy(model)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise ProblemError(
-            f"The model cannot be copied ({str(error).splitlines()[0]}); a descent works on a copy, so that yours stays as it is."
-        ) from error
+    own = copy_of(model, "a descent works on a copy")
     # a model left in evaluation mode is trained as a training script would; parts frozen by hand in a training model stay so
-    return copied if copied.training else copied.train()
+    return own if own.training else own.train()
 
 
 def _load(model: nn.Module, weights: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from surefoot.descent.ranks import replicated, sharded
 from surefoot.descent.seen import Asked, Seen
 from surefoot.errors import SettingError
 from surefoot.problem import trainable
@@ -75,6 +76,7 @@ def watch(
     """
     steps = {"norms": norms, "ratios": ratios, "alpha": alpha, "every": every, "steps_per_epoch": steps_per_epoch}
     _check(model, optimizer, steps, verdict, scaler)
+    ratios = None if sharded(model) else ratios  # of a tensor of which this process has a part
     seen = Seen(model, optimizer, Asked(norms, ratios, alpha, every, verdict, scaler, steps_per_epoch))
     try:
         yield seen
@@ -94,9 +96,9 @@ def _check(model: Any, optimizer: Any, steps: dict[str, Any], verdict: Any, scal
         raise SettingError(f"verdict must be a function of the trace so far, got a {type(verdict).__name__}.")
     if scaler is not None and not callable(getattr(scaler, "get_scale", None)):
         raise SettingError(f"scaler must be a GradScaler, which has a get_scale(), got a {type(scaler).__name__}.")
-    if steps["alpha"] is not None and isinstance(model, nn.parallel.DistributedDataParallel):
+    if steps["alpha"] is not None and (replicated(model) is not None or sharded(model)):
         raise SettingError(
-            "alpha takes a gradient of this process alone, which DistributedDataParallel does not allow; leave it out."
+            "alpha takes a gradient of this process alone, which DistributedDataParallel and FSDP do not allow; leave it out."
         )
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     if held.isdisjoint(id(p) for p in trainable(model).values()):

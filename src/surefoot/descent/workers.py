@@ -11,6 +11,7 @@ import multiprocessing.connection
 import os
 import pickle
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,17 +23,25 @@ from surefoot.errors import SurefootError
 
 def cores() -> int:
     """How many processes are worth starting: 1 where forking is not to be had."""
-    if "fork" not in multiprocessing.get_all_start_methods() or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    if "fork" not in multiprocessing.get_all_start_methods() or cuda or unforkable():
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_processes(tasks: Sequence[Callable[[], Any]], done: Callable[[int], None], interrupted: object) -> list[Any]:
+def unforkable() -> str:
+    """Why this process should not be forked; empty where it may be."""
+    loaded = [name for name in ("jax", "tensorflow") if name in sys.modules]
+    return f"{loaded[0]} is loaded, whose threads do not survive the forking of processes" if loaded else ""
+
+
+def in_processes(tasks: Sequence[Callable[[], Any]], done: Callable[[int, Any], Any], interrupted: object) -> list[Any]:
     """What the tasks return, each worked off in one of the forked processes.
 
     Args:
         tasks: functions without arguments; their results must be picklable.
-        done: called with 1 whenever a result has come.
+        done: called with 1 and the result whenever one has come, and what it returns is the result; with 0 and None ten times a second
+            while there is none.
         interrupted: becomes true when the work shall be given up.
 
     Raises:
@@ -45,7 +54,8 @@ def in_processes(tasks: Sequence[Callable[[], Any]], done: Callable[[int], None]
     workers: dict[Any, Any] = {}
     for first in range(count):
         mine, theirs = context.Pipe(duplex=False)
-        worker = context.Process(target=_work, args=(tasks, range(first, len(tasks), count), theirs), daemon=True)
+        # not a daemon: a loader with workers of its own must be able to start them
+        worker = context.Process(target=_work, args=(tasks, range(first, len(tasks), count), theirs))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork: the workers touch no lock of torch's
             worker.start()
@@ -79,13 +89,16 @@ def _dumped(index: int, error: Exception) -> bytes:
         return pickle.dumps((index, None, SurefootError(f"{type(error).__name__}: {error}")))
 
 
-def _gathered(workers: dict[Any, Any], count: int, done: Callable[[int], None], interrupted: object) -> list[Any]:
+def _gathered(workers: dict[Any, Any], count: int, done: Callable[[int, Any], Any], interrupted: object) -> list[Any]:
     results: dict[int, Any] = {}
     open_pipes = list(workers)
     while len(results) < count:
         if interrupted:
             raise KeyboardInterrupt
-        for pipe in multiprocessing.connection.wait(open_pipes, timeout=0.1):
+        ready = multiprocessing.connection.wait(open_pipes, timeout=0.1)
+        if not ready:
+            done(0, None)
+        for pipe in ready:
             try:
                 index, result, error = pickle.loads(pipe.recv_bytes())  # type: ignore[union-attr]
             except EOFError:
@@ -95,6 +108,5 @@ def _gathered(workers: dict[Any, Any], count: int, done: Callable[[int], None], 
                 continue
             if error is not None:
                 raise error
-            results[index] = result
-            done(1)
+            results[index] = done(1, result)
     return [results[index] for index in range(count)]

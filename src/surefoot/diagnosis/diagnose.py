@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from surefoot.descent.path import flattened
+from surefoot.descent.ranks import together
 from surefoot.diagnosis.diagnosis import Diagnosis
 from surefoot.diagnosis.examine import examine
 from surefoot.diagnosis.finding import Finding, Measured
+from surefoot.diagnosis.led import Many, led
 from surefoot.diagnosis.reading import Reading, read
+from surefoot.diagnosis.stages import stages
 from surefoot.diagnosis.symptoms import SYMPTOMS
 from surefoot.diagnosis.verdicts import confidence
 from surefoot.errors import SettingError
@@ -21,7 +26,13 @@ from surefoot.run import Path, Run
 from surefoot.trace import Trace
 
 
-def diagnose(run: Run | Trace, problem: Problem | None = None, *, optimizer: str | None = None) -> Diagnosis:
+def diagnose(
+    run: Run | Trace,
+    problem: Problem | None = None,
+    *,
+    optimizer: str | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Diagnosis:
     """Says what is happening to a descent, with evidence, and what to change.
 
     From a trace alone it says what the rows can show: they cannot tell a minimum from a better one elsewhere, nor from a saddle. With the
@@ -33,6 +44,8 @@ def diagnose(run: Run | Trace, problem: Problem | None = None, *, optimizer: str
         run: a finished run, or a trace: of `watch`, of `read_log`, of a run that still goes on.
         problem: what was descended. With a trace, its model must stand where the trace ended.
         optimizer: of the loop that a trace tells of, by name (default ``"adamw"``); a run knows its own.
+        progress: a function to call between the measurements on the problem: with the stage, how many come before it, and how many there are.
+            What it raises ends the diagnosis and comes out.
 
     Returns:
         `Diagnosis`: one of the verdicts ``converged``, ``descending``, ``edge-of-stability`` (healthy), ``too-small``, ``oscillating``,
@@ -56,6 +69,18 @@ def diagnose(run: Run | Trace, problem: Problem | None = None, *, optimizer: str
         )
     if problem is not None and not isinstance(problem, Problem):
         raise SettingError(f"The second argument must be the Problem that was descended, got a {type(problem).__name__}.")
+    with together(problem) as problem:
+        return led(problem, run, partial(_diagnosed, run, optimizer, progress))
+
+
+def _diagnosed(
+    run: Run | Trace,
+    optimizer: str | None,
+    progress: Callable[[str, int, int], None] | None,
+    problem: Problem | None,
+    many: Many,
+    processes: int,
+) -> Diagnosis:
     trace, config = (run.trace, dict(run.config)) if isinstance(run, Run) else (run, {})
     if optimizer is not None:
         config["optimizer"] = optimizer
@@ -64,7 +89,12 @@ def diagnose(run: Run | Trace, problem: Problem | None = None, *, optimizer: str
         return told(Measured(reading, None, config))
     if not isinstance(run, Run):
         run = _as_run(run, problem, config, reading)
-    return told(Measured(reading, examine(problem, run, reading), run.config))
+    tell = stages(progress)
+    seen = examine(problem, run, reading, tell, many)
+    seen = replace(seen, noise=seen.noise / processes)  # it is measured on batches of one, and a step is the mean over all
+    found = told(Measured(reading, seen, run.config))
+    tell("the verdict")
+    return found
 
 
 def told(seen: Measured) -> Diagnosis:

@@ -21,13 +21,16 @@ from surefoot.curvature.spectrum import flattest, spectrum
 from surefoot.descent.batches import samples, source
 from surefoot.descent.loop import descend
 from surefoot.descent.path import flattened
+from surefoot.descent.population import descend_many
 from surefoot.descent.probe import Moment, Probe
 from surefoot.descent.snapshot import World, carried_generators
 from surefoot.diagnosis.elsewhere import Elsewhere, elsewhere, state_at
 from surefoot.diagnosis.forks import TIMES, Forks, climbed, finite, forked, settings_of, walkable
 from surefoot.diagnosis.ground import Followed, Ground, followed, row_of
+from surefoot.diagnosis.led import Many
 from surefoot.diagnosis.reading import Reading
 from surefoot.diagnosis.stable import largest_stable
+from surefoot.diagnosis.stages import SILENT, Tell
 from surefoot.errors import ProblemError, SettingError
 from surefoot.problem import Problem, trainable
 from surefoot.run import Run
@@ -168,9 +171,9 @@ class Examination:
         return fall / self.scale, fall / max(error, 1e-12 * abs(float(self.course[-1])) + 1e-300)
 
 
-def examine(problem: Problem, run: Run, seen: Reading) -> Examination:
-    """Measures at the place that the run got to, or at its start where it was lost."""
-    ground = Ground(problem, int(run.config.get("seed") or 0))
+def examine(problem: Problem, run: Run, seen: Reading, tell: Tell = SILENT, many: Many = descend_many) -> Examination:
+    """Measures at the place that the run got to, or at its start where it was lost; tells of the stages; ``many`` walks the forks."""
+    ground = Ground(problem, int(run.config.get("seed") or 0), tell)
     begin = _begin(problem, run)
     lost = seen.lost_at is not None or not finite(run.weights)
     answer = problem.answer
@@ -179,6 +182,7 @@ def examine(problem: Problem, run: Run, seen: Reading) -> Examination:
     follows = [followed(ground, begin)]
     if not lost:
         here, start = _place(problem, run, seen)
+        tell("the course")
         found = replace(found, loss=ground.loss(here), annealed=start is None, course=_course(ground, run))
         if not _rises(found):
             follows += [
@@ -188,20 +192,28 @@ def examine(problem: Problem, run: Run, seen: Reading) -> Examination:
             ]
         found = replace(found, follows=tuple(follows))
         if _rises(found) and not _wrong(found) and walkable(run):
-            stable, spent = largest_stable(_at(problem, run, begin), run)
+            stable, spent = _stable(problem, run, ground, begin, many)
             found = replace(found, stable=stable, gradients=spent)
         elif not _wrong(found):
-            found = _on_foot(problem, run, seen, found, ground, begin, here, start)
+            found = _on_foot(problem, run, seen, found, ground, begin, here, start, many)
     else:
         found = replace(found, follows=tuple(follows))
         if walkable(run) and not _wrong(found):
-            stable, spent = largest_stable(_at(problem, run, begin), run)
+            stable, spent = _stable(problem, run, ground, begin, many)
             found = replace(found, stable=stable, limit=_limit(problem, run, torch.as_tensor(begin)), gradients=spent)
     return replace(found, gradients=found.gradients + ground.gradients)
 
 
 def _on_foot(
-    problem: Problem, run: Run, seen: Reading, found: Examination, ground: Ground, begin: Column, here: Column, start: Run | None
+    problem: Problem,
+    run: Run,
+    seen: Reading,
+    found: Examination,
+    ground: Ground,
+    begin: Column,
+    here: Column,
+    start: Run | None,
+    many: Many,
 ) -> Examination:
     """The forks, the noise, and what they make one ask for."""
     value, slope = ground.gradient(here)
@@ -216,8 +228,9 @@ def _on_foot(
     at = _at(problem, run, here)
     rate = seen.last_rate if start is not None and math.isfinite(seen.last_rate) else 0.5 * seen.rate
     if walkable(run) and rate > 0:
-        forks = forked(at, run, rate, start)
-        forks = climbed(at, run, forks, start)
+        ground.tell("the forks")
+        forks = forked(at, run, rate, start, seen=lambda count: ground.tell(), many=many)
+        forks = climbed(at, run, forks, start, lambda count: ground.tell(), many)
         ends, levels = _levels(ground, forks)
         found = replace(
             found,
@@ -228,8 +241,10 @@ def _on_foot(
             alpha=_alpha(at, run, start, rate),
         )
     if not seen.full:
+        ground.tell("the noise")
         found = replace(found, noise=_noise(at, run))
     if sum(p.numel() for p in trainable(problem.model).values()) <= MOST_WEIGHTS and (seen.full or found.still):
+        ground.tell("the curvature")
         found = _curved(problem, run, found, ground, here, seen)
     if found.still:
         found = replace(found, flat=_flat(found))
@@ -242,8 +257,14 @@ def _on_foot(
 
 
 def _elsewhere(problem: Problem, run: Run, found: Examination, ground: Ground, begin: Column, here: Column) -> Examination:
+    ground.tell("other places")
     lower = elsewhere(problem, run, ground, begin, here)
     return replace(found, lower=lower, gradients=found.gradients + (lower.gradients if lower else 0))
+
+
+def _stable(problem: Problem, run: Run, ground: Ground, begin: Column, many: Many) -> tuple[float, int]:
+    ground.tell("the forks")
+    return largest_stable(_at(problem, run, begin), run, lambda count: ground.tell(), many)
 
 
 # ---- where

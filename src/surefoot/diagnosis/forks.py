@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 
 from surefoot.descent import optimizer as optimizers
 from surefoot.descent.path import flattened
-from surefoot.descent.population import descend_many
+from surefoot.descent.population import Population, descend_many
 from surefoot.errors import SurefootWarning
 from surefoot.problem import Problem, trainable
 from surefoot.run import Run
@@ -71,7 +71,14 @@ class Forks:
 
 
 def forked(
-    problem: Problem, run: Run, rate: float, start: Run | None, times: Sequence[float] = TIMES, steps: int | None = None
+    problem: Problem,
+    run: Run,
+    rate: float,
+    start: Run | None,
+    times: Sequence[float] = TIMES,
+    steps: int | None = None,
+    seen: Callable[[int], None] | None = None,
+    many: Callable[..., Population] = descend_many,
 ) -> Forks:
     """The same steps at multiples of a rate.
 
@@ -82,13 +89,22 @@ def forked(
         start: the run to go on from, with its optimizer's state and its place in the data.
         times: the multiples.
         steps: of each; None for an eighth of the run's, 20 to 200.
+        seen: as for `descend_many`.
+        many: what walks them, called as `descend_many` is.
     """
     count = steps or length(run)
     kept = {key: run.config[key] for key in KEPT if run.config.get(key) is not None}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SurefootWarning)
-        made = descend_many(
-            problem, lr=[rate * each for each in times], steps=count, start=start, engine="auto", validate_every=10**9, **kept
+        made = many(
+            problem,
+            lr=[rate * each for each in times],
+            steps=count,
+            start=start,
+            engine="auto",
+            validate_every=10**9,
+            seen=seen,
+            **kept,
         )
     before = len(start.trace) if start is not None else 0
     losses = {each: _padded(fork.trace["loss"][before:], count) for each, fork in zip(times, made.runs, strict=True)}
@@ -96,11 +112,18 @@ def forked(
     return Forks(rate, count, losses, points, made.gradients)
 
 
-def climbed(problem: Problem, run: Run, forks: Forks, start: Run | None) -> Forks:
+def climbed(
+    problem: Problem,
+    run: Run,
+    forks: Forks,
+    start: Run | None,
+    seen: Callable[[int], None] | None = None,
+    many: Callable[..., Population] = descend_many,
+) -> Forks:
     """The forks with higher multiples beside them, as long as the highest is the best."""
     while forks.best == max(forks.losses) and max(forks.losses) < LADDER[-1]:
         higher = [times for times in LADDER if times > max(forks.losses)][:2]
-        more = forked(problem, run, forks.rate, start, higher, forks.steps)
+        more = forked(problem, run, forks.rate, start, higher, forks.steps, seen, many)
         spent = forks.gradients + more.gradients
         forks = Forks(forks.rate, forks.steps, {**forks.losses, **more.losses}, {**forks.points, **more.points}, spent)
     return forks

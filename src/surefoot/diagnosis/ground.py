@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from surefoot.diagnosis.stages import SILENT, Tell
 from surefoot.problem import Problem, is_pair
 from surefoot.surfaces.grid import Rows
 from surefoot.trace import Column
@@ -27,11 +28,14 @@ TENSORS = 24  # without a gradient that are looked at
 class Ground:
     """The loss of a problem as a function of its trainable weights in one row."""
 
-    def __init__(self, problem: Problem, seed: int = 0) -> None:
+    def __init__(self, problem: Problem, seed: int = 0, tell: Tell = SILENT) -> None:
+        self.tell = tell
         self.rows, self.exact = _rows(problem, _samples(problem, SAMPLE), seed)
+        tell()
         for fewer in FEWER:
             if self.rows.seconds > DEAR and self.rows.count > fewer:
                 self.rows, self.exact = _rows(problem, _samples(problem, fewer), seed)
+                tell()
         self.random = np.random.default_rng(seed)
         self.gradients = 0
 
@@ -43,7 +47,7 @@ class Ground:
         """The loss at each of some rows."""
         tensors = torch.as_tensor(np.asarray(rows, dtype=float))
         self.gradients += len(rows) // 3 + 1  # a forward pass is about a third of a gradient
-        return self.rows.losses(lambda first, last: tensors[first:last], len(rows))
+        return self.rows.losses(lambda first, last: tensors[first:last], len(rows), lambda done, count: self.tell())
 
     def gradient(self, row: Column) -> tuple[float, Column]:
         """The loss and its gradient at one row."""
@@ -97,7 +101,8 @@ def _rows(problem: Problem, data: str | int, seed: int) -> tuple[Rows, bool]:
     """In float64 where the model's code allows it, and whether it did."""
     try:
         doubled = problem.with_(model=copy.deepcopy(problem.model).double())
-        return Rows(doubled, data, seed), True
+        rows = Rows(doubled, data, seed)
+        return rows, not getattr(rows.model, "narrow", False)  # another framework may have answered in float32
     except (RuntimeError, TypeError, ValueError):
         return Rows(problem, data, seed), False
 

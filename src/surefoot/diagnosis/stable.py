@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 
-from surefoot.descent.population import descend_many
+from surefoot.descent.population import Population, descend_many
 from surefoot.diagnosis.forks import settings_of
 from surefoot.errors import SurefootWarning
 from surefoot.problem import Problem
@@ -20,15 +21,23 @@ LONGEST = 100  # steps of a descent
 WILD = 4.0  # times the loss at the start, above which a descent that came back again does not count
 
 
-def largest_stable(problem: Problem, run: Run) -> tuple[float, int]:
+def largest_stable(
+    problem: Problem, run: Run, seen: Callable[[int], None] | None = None, many: Callable[..., Population] = descend_many
+) -> tuple[float, int]:
     """The largest rate below the run's at which a descent from its start ends below where it began.
+
+    Args:
+        problem: what is descended.
+        run: the lost run.
+        seen: as for `descend_many`.
+        many: what walks them, called as `descend_many` is.
 
     Returns:
         The rate, NaN where none was stable; and the gradient evaluations spent.
     """
     rate = float(run.config["lr"])
     steps = int(min(LONGEST, max(20, len(run.trace))))
-    search = _Search(problem, run, steps)
+    search = _Search(problem, run, steps, seen, many)
     lost, kept = rate, math.nan
     for factor in FACTORS:
         lost, kept = search.narrowed(lost, [lost / factor ** (index + 1) for index in range(AT_ONCE)])
@@ -47,24 +56,28 @@ def largest_stable(problem: Problem, run: Run) -> tuple[float, int]:
 class _Search:
     """Descents from the start of a run, and what they cost."""
 
-    def __init__(self, problem: Problem, run: Run, steps: int) -> None:
-        self.problem, self.run, self.steps, self.spent = problem, run, steps, 0
+    def __init__(
+        self, problem: Problem, run: Run, steps: int, seen: Callable[[int], None] | None, many: Callable[..., Population]
+    ) -> None:
+        self.problem, self.run, self.steps, self.seen, self.many, self.spent = problem, run, steps, seen, many, 0
 
     def narrowed(self, lost: float, rates: list[float]) -> tuple[float, float]:
         """The lowest rate that is lost above the highest that is not, and that; NaN where all are lost."""
         if not rates:
             return lost, math.nan
-        good, cost = _stable(self.problem, self.run, rates, self.steps)
+        good, cost = _stable(self.problem, self.run, rates, self.steps, self.seen, self.many)
         self.spent += cost
         kept = max((rate for rate, ok in zip(rates, good, strict=True) if ok), default=math.nan)
         bad = [rate for rate, ok in zip(rates, good, strict=True) if not ok and not rate < kept]
         return min([lost, *bad]), kept
 
 
-def _stable(problem: Problem, run: Run, rates: list[float], steps: int) -> tuple[list[bool], int]:
+def _stable(
+    problem: Problem, run: Run, rates: list[float], steps: int, seen: Callable[[int], None] | None, many: Callable[..., Population]
+) -> tuple[list[bool], int]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SurefootWarning)
-        made = descend_many(problem, lr=rates, steps=steps, validate_every=10**9, **settings_of(run))
+        made = many(problem, lr=rates, steps=steps, validate_every=10**9, seen=seen, **settings_of(run))
     return [_came_back(each) for each in made.runs], made.gradients
 
 

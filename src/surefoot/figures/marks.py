@@ -36,14 +36,15 @@ def marks(
     """The picture of a value, as numbers.
 
     Args:
-        answer: a `Trace`, a `Run`, a `Found`, a `Surface`, or a list of runs and traces.
+        answer: a `Trace`, a `Run`, a `Found`, a `BatchSize`, a `Surface`, or a list of runs and traces.
         kind: what is drawn; None: ``"rate"`` for a range test and for a `Found`, ``"landscape"`` for a `Surface`, else ``"loss"``.
             ``"loss"``: against the step;
-            ``"rate"``: loss against the learning rate;
+            ``"rate"``: loss against the learning rate; of a list, the final loss of each descent against its rate;
             ``"fit"``: the points and the fitted curve of a run, with ``problem=``;
             ``"map"``: the final loss over rate and steps, of a list;
             ``"landscape"``: the loss over the weights with the paths;
             ``"3d"``: the same as a mountain range;
+            ``"batch"``: speed, steps and time over the batch size, of a `BatchSize`;
             ``"multiples"``: a small landscape for each path.
         problem: the problem that a run descended, for ``"fit"``.
         curvature: L, or a `Spectrum`, whose largest eigenvalue it is: pictures over rates then show 1/L and 2/L.

@@ -5,6 +5,7 @@ Every constant here was chosen on the tuning cases of ``benchmarks/regret``; how
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,10 @@ from typing import Any, overload
 
 import numpy as np
 
-from surefoot.descent.population import ENGINES
+from surefoot.descent.cluster import held
+from surefoot.descent.live import Progress
+from surefoot.descent.population import check_engine
+from surefoot.descent.ranks import leads, ranks_of, together
 from surefoot.errors import SettingError
 from surefoot.find.bracket import edge, still_falling
 from surefoot.find.doubt import doubt, lags, noise
@@ -49,14 +53,14 @@ MINIMUM = (
 @overload
 def find_lr(
     problem: Problem, *, over: None = None, optimizer: Any = ..., steps: int = ..., schedule: Any = ..., batch_size: int | str | None = ...,
-    budget: float = ..., seed: int = ..., low: float = ..., high: float = ..., device: Any = ..., progress: bool | None = ..., engine: str = ...,
+    budget: float = ..., seed: int = ..., low: float = ..., high: float = ..., device: Any = ..., progress: Progress = ..., engine: str = ...,
     start: Run | None = ..., clip_norm: float | None = ..., accumulate: int | None = ..., autocast: str | None = ...,
 ) -> Found: ...  # fmt: skip
 @overload
 def find_lr(
     problem: Problem, *, over: Mapping[str, Sequence[Any]], optimizer: Any = ..., steps: int = ..., schedule: Any = ...,
     batch_size: int | str | None = ..., budget: float = ..., seed: int = ..., low: float = ..., high: float = ..., device: Any = ...,
-    progress: bool | None = ..., engine: str = ..., start: Run | None = ..., clip_norm: float | None = ..., accumulate: int | None = ...,
+    progress: Progress = ..., engine: str = ..., start: Run | None = ..., clip_norm: float | None = ..., accumulate: int | None = ...,
     autocast: str | None = ...,
 ) -> FoundBy: ...  # fmt: skip
 def find_lr(
@@ -71,7 +75,7 @@ def find_lr(
     low: float = 1e-8,
     high: float = 10.0,
     device: Any = "auto",
-    progress: bool | None = None,
+    progress: Progress = None,
     engine: str = "auto",
     start: Run | None = None,
     over: Mapping[str, Sequence[Any]] | None = None,
@@ -98,8 +102,11 @@ def find_lr(
         low: the smallest rate expected; the search goes lower when the descents ask for it.
         high: the largest rate expected; the search goes higher when the descents ask for it.
         device: as for `descend`.
-        progress: draw a progress bar; None: on a terminal.
-        engine: how descents are walked: ``"auto"``, ``"vmap"`` (many in one pass), ``"sequential"`` or ``"processes"``.
+        progress: draw a progress bar; None: on a terminal. Or a function, called between two steps with what is being tried, and how many
+            gradient evaluations were made and may be made; what it raises ends the search and comes out.
+        engine: how descents are walked: ``"auto"``, ``"vmap"`` (many in one pass), ``"sequential"``, ``"processes"``, or ``"ray"``: on a
+            cluster, as for `surefoot.descent.population.descend_many`; the range test stays here, and the first steps, which choose how the
+            workers walk, are walked both here and there and counted once.
         start: a run to go on from, for a rate in the middle of a training or for a new horizon; it stays as it is.
         over: one setting and the values to find a rate for, ``{"batch_size": [16, 64]}``; the answer is a `FoundBy`.
         clip_norm: as for `descend`.
@@ -124,7 +131,8 @@ def find_lr(
              "accumulate": accumulate, "autocast": autocast}  # fmt: skip
     if over is not None:
         return _by(problem, over, asked)
-    _check(low, high, engine)
+    check_rates(low, high)
+    check_engine(engine)
     purse = Purse(math.floor(budget * steps))
     if purse.left < MINIMUM:
         raise SettingError(
@@ -133,7 +141,10 @@ def find_lr(
         )
     settings = {"optimizer": optimizer, "batch_size": batch_size, "clip_norm": clip_norm, "accumulate": accumulate or 1,
                 "autocast": autocast, "device": device}  # fmt: skip
-    with searching(purse.evaluations, progress) as seen:
+    with contextlib.ExitStack() as around:
+        problem = around.enter_context(together(problem))
+        around.enter_context(held(engine if ranks_of(problem) is None else "sequential"))
+        seen = around.enter_context(searching(purse.evaluations, progress if leads(problem) else False))
         trials = Trials(compared_on(problem), {**settings, "schedule": schedule}, purse, start, seen, engine)
         return _Search(problem, trials, settings, steps, seed).found(low, high)
 
@@ -198,11 +209,10 @@ class _Search:
                 steps=steps,
                 seed=self.seed,
                 start=self.trials.start,
-                progress=False,
+                progress=lambda *_: self.trials.seen("range test", 1),
                 **self.settings,
             )
             self.trials.purse.spent += len(test)
-            self.trials.seen("range test", len(test))
             self.tests.append(test)
             top = edge(test)
             if self.trials.purse.left < MINIMUM:
@@ -314,7 +324,7 @@ class _Search:
         self, lr: float, low: float, high: float, ceiling: float | None, why: str, ladder: Sequence[Trial], refined: Sequence[Trial]
     ) -> Found:  # fmt: skip
         confident, reason = doubt(self.calm, ladder, refined, self.start, self.steps)
-        notes = [note for note in self.trials.notes if "forward pass" in note or "memory" in note]
+        notes = [note for note in self.trials.notes if "forward pass" in note or "memory" in note or "Distributed" in note]
         reason = "; ".join([reason, *([why] if confident else []), *notes])
         traces = (*self.tests, *(trial.trace for trial in self.trials.made))
         return Found(lr, low, high, ceiling, confident, reason, traces, self.trials.purse.spent, time.perf_counter() - self.began, self.steps,
@@ -328,10 +338,5 @@ def _by(problem: Problem, over: Mapping[str, Sequence[Any]], asked: dict[str, An
     ((setting, values),) = over.items()
     if isinstance(values, str) or not list(values):
         raise SettingError(f"over[{setting!r}] must list at least one value, got {values!r}.")
-    return FoundBy(setting, tuple((value, find_lr(problem, **{**asked, setting: value})) for value in values))
-
-
-def _check(low: float, high: float, engine: str) -> None:
-    check_rates(low, high)
-    if engine not in ENGINES:
-        raise SettingError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}.")
+    with held(str(asked["engine"])):
+        return FoundBy(setting, tuple((value, find_lr(problem, **{**asked, setting: value})) for value in values))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from surefoot.descent.live import Progress
 from surefoot.descent.loop import descend
 from surefoot.descent.stop import blow_up
 from surefoot.errors import SettingError
@@ -31,7 +32,7 @@ def range_test(
     accumulate: int | None = None,
     autocast: str | None = None,
     device: Any = "auto",
-    progress: bool | None = None,
+    progress: Progress = None,
 ) -> Trace:
     """Descends while the rate rises from ``low`` to ``high`` by the same factor at every step.
 
@@ -52,7 +53,7 @@ def range_test(
         accumulate: as for `descend`.
         autocast: as for `descend`.
         device: as for `descend`.
-        progress: draw a progress bar; None: on a terminal.
+        progress: as for `descend`.
 
     Returns:
         A trace with rising ``lr``. It ends at the blow-up, which may be a loss that is not finite.

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from surefoot.descent.abreast import alike_over_ranks, mean_over_ranks
 from surefoot.descent.batches import order, validation_source
 from surefoot.descent.population import descend_many
 from surefoot.descent.settings import Settings
 from surefoot.descent.snapshot import World, carried_generators, random_state, set_random_state
-from surefoot.descent.validate import evaluating, mean_loss
+from surefoot.descent.validate import evaluating, summed_loss
 from surefoot.descent.walk import stream
 from surefoot.problem import Problem, is_pair
 from surefoot.run import Run
@@ -159,7 +160,8 @@ def loss_at_start(problem: Problem, start: Run | None, test: Trace) -> float:
     first = next(model.parameters())
     world = World.seeded(0, carried_generators(problem.data, problem.validation))
     with world.entered(), evaluating(model):
-        return mean_loss(problem, model, validation_source(problem.validation, first.device, first.dtype))
+        sums = summed_loss(problem, model, validation_source(problem.validation, first.device, first.dtype))
+        return mean_over_ranks(problem, *sums)
 
 
 def repeatable(problem: Problem, trials: Trials) -> bool:
@@ -176,4 +178,4 @@ def repeatable(problem: Problem, trials: Trials) -> bool:
         for _ in range(REPEATED):
             set_random_state(before, world.carried)
             losses.append(float(problem.loss_on(copy.deepcopy(model), batch)))
-    return len(set(losses)) == 1 or not all(map(math.isfinite, losses))
+    return alike_over_ranks(problem, len(set(losses)) == 1 or not all(map(math.isfinite, losses)))

@@ -8,15 +8,17 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from surefoot.errors import SettingError, UserFileError, unknown
-from surefoot.problem import Problem
 from surefoot.problems.options import hint
 
-__all__ = ["describe", "load", "names"]
+if TYPE_CHECKING:  # names and descriptions are told without torch
+    from surefoot.problem import Problem
+
+__all__ = ["describe", "is_script", "load", "names"]
 
 
 class Entry(NamedTuple):
@@ -74,13 +76,14 @@ def describe(name: str) -> str:
     return _BUILT_IN[name].line
 
 
-def load(name: str | os.PathLike[str], **options: Any) -> Problem:
+def load(name: str | os.PathLike[str], *, at: Sequence[float] | None = None, **options: Any) -> Problem:
     """The problem of this name, or the one that a file or folder of the user's makes.
 
     Args:
         name: a built-in problem (see `names`), a table ``points.csv`` or ``points.tsv``, a folder with one sub-folder of pictures
             per class, or ``train.py:problem``, a Python file and the name of a problem in it. A folder that is called like a
             built-in problem is meant by ``./text``.
+        at: the weights to begin at, one after the other, as `Problem.at` takes them; None: the problem's own.
         options: whatever that problem can be made with; for a table ``target``, the column to predict, is needed.
 
     Returns:
@@ -88,6 +91,7 @@ def load(name: str | os.PathLike[str], **options: Any) -> Problem:
 
     Raises:
         SettingError: there is no such problem, or it has no such option; the message names the nearest one, and all that there are.
+            Or ``at`` does not fit its model.
         UserFileError: the file or folder is missing or cannot be made into a problem.
 
     Example:
@@ -99,7 +103,22 @@ def load(name: str | os.PathLike[str], **options: Any) -> Problem:
     make = getattr(importlib.import_module(f"{__name__}.{module}"), function)
     _check_options(name, make, len(first), options)
     problem: Problem = make(*first, **options)
-    return problem.with_(recipe={"name": _findable(name), **options})
+    problem = problem.with_(recipe={"name": _findable(name), **options})
+    return problem if at is None else problem.at(at)
+
+
+def is_script(name: str) -> bool:
+    """Whether it names a Python file of the user's, which `load` would run.
+
+    Raises:
+        SettingError: as `load`.
+        UserFileError: as `load`.
+
+    Example:
+        >>> is_script("train.py:problem"), is_script("points.csv"), is_script("line")
+        (True, False, False)
+    """
+    return _home(name)[0] == "script"
 
 
 def _home(name: str) -> tuple[str, str, tuple[str, ...]]:

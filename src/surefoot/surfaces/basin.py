@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from surefoot import html
+from surefoot.descent.ranks import alone
 from surefoot.errors import SettingError
 from surefoot.problem import Problem, trainable
 from surefoot.run import Run
@@ -138,7 +139,7 @@ def basin(
         >>> round(again.weights["x"].item(), 6)
         2.0
     """
-    began = time.perf_counter()
+    began, problem = time.perf_counter(), alone(problem)
     rows = _rows(problem, run, surface, seed)
     counts = _count("rates", rates), _count("starts", STARTS[rows.size] if starts is None else starts)
     start, hindered = _start(problem, run, rows)

@@ -82,12 +82,15 @@ class Rows:
         """The row of the problem's own weights."""
         return self._start.clone()
 
-    def losses(self, made: Callable[[int, int], Tensor], count: int) -> Column:
+    def losses(
+        self, made: Callable[[int, int], Tensor], count: int, seen: Callable[[int, int], None] = lambda done, count: None
+    ) -> Column:
         """The loss of each row.
 
         Args:
             made: gives the rows from a first to before a last one, (rows, weights), so that never all of them need be held.
             count: how many there are.
+            seen: called after each pass with how many there are so far, and how many there will be.
 
         Returns:
             (count,) float64; infinite and NaN where the loss is.
@@ -95,6 +98,7 @@ class Rows:
         out = np.empty(count)
         for part, losses in self.passes(made, count):
             out[part] = losses
+            seen(part.stop, count)
         return out
 
     def passes(self, made: Callable[[int, int], Tensor], count: int) -> Iterator[tuple[slice, Column]]:

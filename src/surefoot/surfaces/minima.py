@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +39,14 @@ class Minimum:
         return html.table("a local minimum", [("at", html.point(self.point)), ("loss", self.loss)])
 
 
-def minima(problem: Problem, axes: Sequence[Column], loss: Column, data: str | int, seed: int = 0) -> tuple[Minimum, ...]:
+def minima(
+    problem: Problem,
+    axes: Sequence[Column],
+    loss: Column,
+    data: str | int,
+    seed: int = 0,
+    seen: Callable[[int, int], None] = lambda done, count: None,
+) -> tuple[Minimum, ...]:
     """The local minima inside the grid, the lowest first.
 
     Args:
@@ -48,6 +55,7 @@ def minima(problem: Problem, axes: Sequence[Column], loss: Column, data: str | i
         loss: (n,) or (ny, nx) there.
         data: what the loss is the mean over, as for `landscape`.
         seed: which samples.
+        seen: called with how many places were followed to the bottom, and how many there are.
 
     Returns:
         None at the edge of the grid: there the loss may go on falling.
@@ -66,12 +74,14 @@ def minima(problem: Problem, axes: Sequence[Column], loss: Column, data: str | i
     finite = loss[np.isfinite(loss)]
     flat = 1e-9 * float(np.ptp(finite)) if len(finite) else 0.0  # beyond, float64 has nothing left to tell
     found: list[Minimum] = []
-    for start in _candidates(axes, loss)[:MOST]:
+    candidates = _candidates(axes, loss)[:MOST]
+    for place, start in enumerate(candidates):
         end = bottom(rows, start, step, flat)
         inside = all(axis[0] < x < axis[-1] for axis, x in zip(axes, end.point, strict=True))
         known = any((np.abs(np.subtract(each.point, end.point)) < SAME * widths).all() for each in found)
         if inside and not known and np.isfinite(end.loss):
             found.append(end)
+        seen(place + 1, len(candidates))
     return tuple(sorted(found, key=lambda each: each.loss))
 
 

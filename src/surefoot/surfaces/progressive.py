@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from surefoot.descent.interrupt import interrupts_deferred
+from surefoot.descent.live import Progress
 from surefoot.errors import SettingError, SurefootWarning
 from surefoot.run import read_whole, write_whole
 from surefoot.surfaces.grid import Rows
@@ -50,7 +51,7 @@ class Grid:
     stride: int
 
 
-def filled(rows: Rows, plane: Plane, axes: Sequence[Column], keep: str | os.PathLike[str] | None, progress: bool | None) -> Grid:
+def filled(rows: Rows, plane: Plane, axes: Sequence[Column], keep: str | os.PathLike[str] | None, progress: Progress) -> Grid:
     """The losses on a grid, coarse first where it takes many passes.
 
     Args:
@@ -58,7 +59,7 @@ def filled(rows: Rows, plane: Plane, axes: Sequence[Column], keep: str | os.Path
         plane: where in the weights the grid lies.
         axes: its coordinates.
         keep: a file that the losses are written to on the way, and read from if it is there.
-        progress: draw a bar on standard error; None: if that is a terminal.
+        progress: draw a bar on standard error; None: if that is a terminal. Or a function to call after each pass.
 
     Returns:
         The whole grid, or after Ctrl-C the finest level that was complete.
@@ -164,8 +165,11 @@ def _fingerprint(rows: Rows, plane: Plane, axes: Sequence[Column]) -> str:
 
 
 @contextlib.contextmanager
-def _bar(points: int, done: int, progress: bool | None) -> Iterator[Callable[[int], None]]:
+def _bar(points: int, done: int, progress: Progress) -> Iterator[Callable[[int], None]]:
     """A function to call with the number of points after each pass."""
+    if callable(progress):
+        yield _calling(progress, points, done)
+        return
     if not (sys.stderr.isatty() if progress is None else progress):
         yield _announcement(points - done)
         return
@@ -180,6 +184,15 @@ def _bar(points: int, done: int, progress: bool | None) -> Iterator[Callable[[in
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(f"{points:,} points", total=points, completed=done)
         yield lambda count: bar.update(task, advance=count)
+
+
+def _calling(progress: Callable[[str, int, int], None], points: int, done: int) -> Callable[[int], None]:
+    def seen(count: int) -> None:
+        nonlocal done
+        done += count
+        progress("the grid", done, points)
+
+    return seen
 
 
 def _announcement(points: int) -> Callable[[int], None]:

@@ -171,7 +171,7 @@ def _in_one_pass(problem: Problem, settings: list[Settings], starts: Tensor) -> 
         while not herd.over:
             herd.advance()
     if torch.equal(starts[0], _row(problem)):
-        for one, other in zip(herd.members[0].rows, rows, strict=False):
+        for one, other in zip(herd.table.rows(0), rows, strict=False):
             if not np.isclose(one.loss, other.loss, rtol=AGREEMENT, atol=1e-9, equal_nan=True):
                 raise Unbatchable("a batched copy does not walk as it does alone")
     return list(herd.runs())

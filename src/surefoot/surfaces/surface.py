@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ import torch
 from torch import Tensor
 
 from surefoot import html
+from surefoot.descent.live import Progress
+from surefoot.descent.ranks import alone
 from surefoot.errors import SettingError
 from surefoot.problem import Problem
 from surefoot.run import Run
@@ -163,7 +166,7 @@ def landscape(
     seed: int = 0,
     keep: str | os.PathLike[str] | None = None,
     memory_limit: int = MEMORY,
-    progress: bool | None = None,
+    progress: Progress = None,
 ) -> Surface:
     """The loss around descents: all of it for one or two weights, else on the plane that shows most of the paths.
 
@@ -188,7 +191,8 @@ def landscape(
         seed: draws the samples and the random directions.
         keep: a file for the losses, written on the way; where it is there already, the grid goes on from it.
         memory_limit: bytes that a batched pass may take.
-        progress: draw a bar with the time left on standard error; None: if that is a terminal.
+        progress: draw a bar with the time left on standard error; None: if that is a terminal. Or a function, called after each pass
+            with what is being measured, how many points were and how many will be; what it raises ends it and comes out.
 
     Returns:
         `Surface`.
@@ -204,12 +208,13 @@ def landscape(
         >>> surface.loss.shape, surface.exact
         ((11, 11), True)
     """
-    began = time.perf_counter()
+    began, problem = time.perf_counter(), alone(problem)
     _check(plane, resolution)
     many = [runs] if isinstance(runs, Run) else list(runs)
+    told = progress if callable(progress) else lambda what, done, count: None
     rows = Rows(problem, data, seed, memory_limit)
     paths = [_path(run, rows, index) for index, run in enumerate(many)]
-    losses = [rows.losses(_cut(points), len(points)) for _, points in paths]
+    losses = [rows.losses(_cut(points), len(points), partial(told, "the paths")) for _, points in paths]
     near = [points[torch.from_numpy(_near(problem, loss, losses))] for (_, points), loss in zip(paths, losses, strict=True)]
     shown, remark = chosen(plane, rows, near, data, seed)
     coordinates = [shown.coordinates(points).numpy() for points in near]
@@ -218,7 +223,10 @@ def landscape(
     lines = tuple(line[:: grid.stride] for line in lines)
     notes = [remark, rows.note, "batch normalisation: statistics of the data shown" if rows.normalised else ""]
     notes.append(f"interrupted: every {grid.stride}th of {resolution:,} points along each axis" if grid.stride > 1 else "")
-    placed = [_on(shown, rows, run, *path, loss) for run, path, loss in zip(many, paths, losses, strict=True)]
+    placed = [
+        _on(shown, rows, run, *path, loss, partial(told, "under the paths"))
+        for run, path, loss in zip(many, paths, losses, strict=True)
+    ]
     return Surface(
         axes=lines,
         loss=grid.loss,
@@ -227,7 +235,7 @@ def landscape(
         by_chance=BY_CHANCE[len(lines)] if shown.kind == "path" else min(1.0, len(lines) / rows.size),
         plane=shown,
         samples=rows.count,
-        minima=minima(problem, lines, grid.loss, data, seed) if shown.kind == "axes" else (),
+        minima=minima(problem, lines, grid.loss, data, seed, partial(told, "the minima")) if shown.kind == "axes" else (),
         exact=shown.kind == "axes",
         note="; ".join(filter(None, notes)),
         seconds=time.perf_counter() - began,
@@ -279,10 +287,10 @@ def _lines(
     """The coordinates along each axis."""
     dimensions = len(plane.directions)
     if extent is not None:
-        bounds = [float(value) for value in extent]
+        bounds = [float(value) for value in extent] if isinstance(extent, Sequence | np.ndarray) else []
         if len(bounds) != 2 * dimensions or not all(map(math.isfinite, bounds)) or not all(np.diff(bounds)[::2] > 0):
             wanted = "low, high" if dimensions == 1 else "low, high, low of the second axis, high of it"
-            raise SettingError(f"extent must be ({wanted}), each low below its high, got {tuple(extent)!r}.")
+            raise SettingError(f"extent must be ({wanted}), each low below its high, got {extent!r}.")
         return tuple(np.linspace(bounds[2 * axis], bounds[2 * axis + 1], resolution) for axis in range(dimensions))
     known: list[Any] = list(coordinates) if plane.kind != "random" else []  # which holds next to nothing of a path
     if plane.kind == "axes":
@@ -317,9 +325,11 @@ def _cut(rows: Tensor) -> Callable[[int, int], Tensor]:
     return lambda first, last: rows[first:last]
 
 
-def _on(plane: Plane, rows: Rows, run: Run, steps: Column, points: Tensor, loss: Column) -> PathOn:
+def _on(
+    plane: Plane, rows: Rows, run: Run, steps: Column, points: Tensor, loss: Column, seen: Callable[[int, int], None]
+) -> PathOn:
     at = plane.coordinates(points)
-    under = rows.losses(lambda first, last: plane.rows(at[first:last]), len(points))
+    under = rows.losses(lambda first, last: plane.rows(at[first:last]), len(points), seen)
     far = plane.distance(points).numpy()
     return PathOn(steps, at.numpy(), loss, under, far, plane.explained(points), run.config, run.ended)
 

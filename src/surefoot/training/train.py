@@ -21,6 +21,7 @@ from surefoot.descent.interrupt import interrupts_deferred
 from surefoot.descent.live import live
 from surefoot.descent.loop import descend
 from surefoot.descent.probe import Probe
+from surefoot.descent.ranks import refuse_together
 from surefoot.descent.settings import Settings
 from surefoot.descent.stop import StopRule
 from surefoot.descent.walk import Walk
@@ -115,6 +116,7 @@ def train(
     """
     if not isinstance(problem, Problem):
         raise SettingError(f"The first argument must be a Problem, got a {type(problem).__name__}.")
+    refuse_together(problem)
     if steps is None:
         raise SettingError("steps is needed: the number of updates to make.")
     if isinstance(budget, bool) or not isinstance(budget, numbers.Real) or not math.isfinite(budget) or float(budget) <= 0:

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from surefoot.batch.batch_size import BatchSize
 from surefoot.diagnosis.diagnosis import Diagnosis
 from surefoot.figures.layers import Marks, Panels
+from surefoot.figures.pictures.batch import batch_picture
+from surefoot.figures.pictures.final_loss import final_picture
 from surefoot.figures.pictures.fit import fit_picture
 from surefoot.figures.pictures.forks import forks_picture
 from surefoot.figures.pictures.landscape import landscape_picture
@@ -60,11 +63,13 @@ PICTURES: dict[tuple[type, str], Picture] = {
     (Run, "fit"): lambda run, beside: fit_picture(run, beside.problem),
     (Found, "rate"): _with_limits(found_picture),
     (Found, "map"): _with_limits(found_map),
+    (BatchSize, "batch"): _alone(batch_picture),
     (Diagnosis, "forks"): _alone(forks_picture),
     (Surface, "landscape"): _alone(landscape_picture),
     (Surface, "3d"): _alone(relief_picture),
     (Surface, "multiples"): _alone(multiples_picture),
     (Sequence, "loss"): _alone(loss_picture),
+    (Sequence, "rate"): _with_limits(final_picture),
     (Sequence, "map"): _with_limits(map_picture),
 }
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from surefoot.errors import SettingError
 from surefoot.figures.layers import Heat, Limits, Marks, Points
-from surefoot.figures.pictures.series import check_descents, config_of, diverged_at, mean_of_last, trace_of
+from surefoot.figures.pictures.ends import ends_of, grown, name_of
 from surefoot.figures.scales import edges, number, scale_of
 from surefoot.run import Run
 from surefoot.trace import Column, Trace
 
 ROWS = 16  # numbers of steps, a constant factor apart
-# A loss that has grown so many times since the start is out of the valley, whether or not the numbers have overflowed yet.
-BLOWN_UP = 1e3
 COLOUR_DECADES = 1.0  # where the losses span more, their colours are spaced by the logarithm
 
 
@@ -40,15 +37,14 @@ def map_picture(runs: Sequence[Run | Trace]) -> Marks:
         >>> picture.of(Heat)[0].values[-1].round(4).tolist(), set(picture.of(Points)[0].x.tolist())
         ([0.3874, 0.002], {0.5})
     """
-    groups = _by_rate(runs)
-    rates, steps = np.array(sorted(groups)), _numbers_of_steps(max(len(trace_of(run)) for run in runs))
-    start = max((float(trace_of(run)["loss"][0]) for run in runs if len(trace_of(run).finite)), default=np.nan)
-    cells = np.array([[_cell(groups[rate], int(count)) for rate in rates] for count in steps])
-    signed = any((trace_of(run).finite["loss"] < 0).any() for run in runs)
-    diverged = np.isinf(cells) | (False if signed else cells > BLOWN_UP * start)
+    ends = ends_of(runs, "A map")
+    rates, steps, start = ends.rates, _numbers_of_steps(ends.losses.shape[1]), ends.start
+    cells = np.array([ends.after(int(count)) for count in steps])
+    diverged = ends.blown_up(cells)
     values = np.where(diverged, np.nan, cells)
+    name = name_of(runs)
     return Marks(
-        title=_title(runs),
+        title=f"{name}: loss over rate and steps" if name else "Loss over rate and steps",
         x_label="learning rate",
         y_label="steps",
         x_limits=_outer(rates),
@@ -56,37 +52,13 @@ def map_picture(runs: Sequence[Run | Trace]) -> Marks:
         x_scale="log",
         y_scale="log",
         layers=(_heat(rates, steps, values, diverged, start), _best(rates, steps, values)),
-        notes=_notes(values, diverged, start, signed),
+        notes=_notes(values, diverged, start, ends.signed),
     )
-
-
-def _by_rate(runs: Sequence[Run | Trace]) -> Mapping[float, list[Run | Trace]]:
-    check_descents(runs)
-    groups: dict[float, list[Run | Trace]] = {}
-    for run in runs:
-        trace_of(run)
-        groups.setdefault(float(config_of(run)["lr"]), []).append(run)
-    if len(groups) < 2:
-        raise SettingError(f"A map needs descents at two or more learning rates, got {len(groups)}.")
-    return groups
 
 
 def _numbers_of_steps(most: int) -> Column:
     first = min(most, max(2, most // 1000))  # the loss before the first update is the same at every rate
     return np.unique(np.geomspace(first, most, ROWS).round())
-
-
-def _cell(runs: Sequence[Run | Trace], count: int) -> float:
-    """The mean over the runs; infinite where one has diverged by then, NaN where one was not walked so far."""
-    return float(np.mean([_after(run, count) for run in runs]))
-
-
-def _after(run: Run | Trace, count: int) -> float:
-    trace, lost = trace_of(run), diverged_at(run)
-    walked = len(trace.finite)
-    if count <= walked:
-        return mean_of_last(trace["loss"][:count])
-    return np.inf if lost is not None else np.nan
 
 
 def _heat(rates: Column, steps: Column, values: Column, diverged: Column, start: float) -> Heat:
@@ -109,19 +81,12 @@ def _outer(centres: Column) -> Limits:
     return float(at[0]), float(at[-1])
 
 
-def _title(runs: Sequence[Run | Trace]) -> str:
-    problems = {str(config_of(run).get("problem") or "") for run in runs}
-    name = problems.pop() if len(problems) == 1 else ""
-    return f"{name}: loss over rate and steps" if name else "Loss over rate and steps"
-
-
 def _notes(values: Column, diverged: Column, start: float, signed: bool) -> tuple[str, ...]:
     notes = ["Loss: mean over the last tenth of the steps."]
     if (values > start).any():
         notes.append(f"Losses above {number(start)}, the one at the start, all have its colour.")
     if diverged.any():
-        grown = "" if signed else f", or {number(BLOWN_UP)} times the loss at the start"
-        notes.append(f"Grey, x: diverged (not a finite number{grown}).")
+        notes.append(f"Grey, x: diverged (not a finite number{grown(signed)}).")
     if (np.isnan(values) & ~diverged).any():
         notes.append("Blank: not walked so far.")
     return tuple(notes)

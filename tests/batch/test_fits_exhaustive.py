@@ -1,0 +1,157 @@
+"""The oracle is trying: real descents in forked processes that may map so many bytes more (RLIMIT_DATA), and nothing of the library's search."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import surefoot as sf
+from surefoot.batch.fits import largest_batch
+
+resource = pytest.importorskip("resource")
+if not Path("/proc/self/status").exists():
+    pytest.skip("needs Linux: memory is limited by RLIMIT_DATA", allow_module_level=True)
+
+MiB = 2**20
+
+
+class Swollen(nn.Module):
+    """Half a MiB for every sample, once on the way there and once on the way back."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return (x.expand(len(x), 2**17) * self.w).mean(1, keepdim=True)
+
+
+class Pairwise(nn.Module):
+    """A similarity between all the samples of a batch, as in contrastive losses: memory goes with the square."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Linear(4, 4)
+
+    def forward(self, x):
+        there = self.map(x)
+        return torch.logsumexp(there @ there.T, 1, keepdim=True)
+
+
+def mse(prediction, target):
+    return nn.functional.mse_loss(prediction, target)
+
+
+def swollen(samples=4000):
+    return sf.Problem(Swollen(), (torch.rand(samples, 1), torch.zeros(samples, 1)), loss=mse)
+
+
+def pairwise():
+    torch.manual_seed(0)
+    return sf.Problem(Pairwise(), (torch.rand(6000, 4), torch.zeros(6000, 1)), loss=mse)
+
+
+def deep():
+    torch.manual_seed(0)
+    layers = [layer for _ in range(4) for layer in (nn.Linear(128, 128), nn.ReLU())]
+    return sf.Problem(nn.Sequential(*layers, nn.Linear(128, 1)), (torch.rand(60000, 128), torch.zeros(60000, 1)), loss=mse)
+
+
+def survives(problem, size, memory, steps, **settings):
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            torch.set_num_threads(1)
+            held = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmData" in line)
+            resource.setrlimit(resource.RLIMIT_DATA, (held * 1024 + memory, resource.RLIM_INFINITY))
+            run = sf.descend(problem, lr=1e-5, batch_size=size, steps=steps, progress=False, **settings)
+            code = int(len(run.trace) != steps)
+        except (RuntimeError, MemoryError):
+            pass
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+# Each in a process that begins anew, not in one whose heap holds what other tests have left.
+def anew(made, memory, optimizer, steps, factor=None, mapped=False):
+    """What fits, the steps of the search; whether so many steps survive at that, and at one ``factor`` as large.
+
+    Args:
+        mapped: whether the C library maps every block of a MiB by itself, so that the true limit does not depend on what was freed before.
+            Else it does so from 32 MiB on, and its heap keeps holes: a size may fail where a larger one runs.
+    """
+    given = [made.__name__, str(memory), optimizer, str(steps), str(factor or 0)]
+    there = {**os.environ, "PYTHONPATH": os.pathsep.join([*map(str, Path(__file__).parents[2:3]), *filter(None, sys.path)])}
+    there |= {"MALLOC_MMAP_THRESHOLD_": str(MiB)} if mapped else {}
+    told = subprocess.run([sys.executable, "-m", __name__, *given], capture_output=True, text=True, timeout=300, env=there)
+    assert told.returncode == 0, told.stderr
+    return json.loads(told.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("made", "memory", "optimizer"),
+    [(swollen, 200, "adamw"), (pairwise, 300, "adamw"), (deep, 150, "sgd")],
+)
+def test_the_answer_runs_and_a_tenth_more_does_not(made, memory, optimizer):
+    told = anew(made, memory, optimizer, 40, 1 / 0.9, mapped=True)
+    assert told["runs"]
+    assert not told["more runs"], told
+    assert told["bound"] == "memory"
+    assert told["steps"] == told["steps of tries"] <= 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("made", "memory"), [(swollen, 60), (pairwise, 120), (deep, 100)])
+def test_two_hundred_steps_at_the_answer_do_not_run_out(made, memory):
+    told = anew(made, memory, "sgd", 200)
+    assert told["runs"], told
+    assert told["steps"] <= 30
+
+
+def test_the_memory_of_a_planted_model_is_what_was_planted():
+    found = largest_batch(swollen(), memory=150 * MiB)
+    tried = [t for t in found.tries if t.batch_size > 70 and t.peak == t.peak]
+    assert tried
+    for t in tried:  # half a MiB on the way there and as much on the way back; later steps leave holes
+        assert t.early / MiB == pytest.approx(t.batch_size, rel=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_accumulated_batches_wait_in_memory():
+    x = torch.rand(2000, 2**15)  # 128 KiB for each sample, and nothing to speak of in the model
+    problem = sf.Problem(nn.Linear(2**15, 1, bias=False), (x, torch.zeros(2000, 1)), loss=mse)
+    settings = {"optimizer": "sgd", "accumulate": 4}
+    alone = largest_batch(problem, memory=150 * MiB, optimizer="sgd").batch_size
+    four = largest_batch(problem, memory=150 * MiB, **settings).batch_size
+    assert four < alone / 2.5
+    assert survives(problem, four, 150 * MiB, 40, **settings)
+    assert not survives(problem, 4 * four, 150 * MiB, 40, **settings)  # blocks of 13 to 26 MiB, in a heap that keeps holes
+
+
+def main(made, memory, optimizer, steps, factor):
+    torch.set_num_threads(1)
+    problem, limit = {"swollen": swollen, "pairwise": pairwise, "deep": deep}[made](), int(memory) * MiB
+    found = largest_batch(problem, memory=limit, optimizer=optimizer, progress=False)
+    told = {
+        "fits": found.batch_size,
+        "bound": found.bound,
+        "steps": found.steps,
+        "steps of tries": sum(t.steps for t in found.tries),
+    }
+    told["runs"] = survives(problem, found.batch_size, limit, int(steps), optimizer=optimizer)
+    if float(factor):
+        told["more runs"] = survives(problem, int(found.batch_size * float(factor)) + 2, limit, int(steps), optimizer=optimizer)
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
