@@ -80,7 +80,7 @@ def test_a_ray_of_our_own_is_stopped_and_leaves_nothing():
     assert engine == "ray"
     assert float(rate) == pytest.approx(find_lr(problems.load("digits-mlp"), steps=200).lr, rel=1e-3)
     assert len(started) >= 3  # at least one that keeps the objects, one that keeps the books, one worker
-    assert gone(started, within=10)
+    assert gone(started, within=30)
 
 
 INTERRUPTED = """
@@ -123,13 +123,13 @@ def test_ctrl_c_leaves_nothing_running_and_keeps_what_has_arrived(tmp_path):
     assert made.returncode == 0
     assert time.monotonic() - pressed < 30
     assert len(started) >= 4
-    assert gone(started, within=10)
+    assert gone(started, within=30)
     stored = Store(file).runs()
     assert 0 < len(stored) < 400
     assert {(entry.ended, entry.steps) for entry in stored} == {("steps", 400)}
 
 
-def refused(engine: str, match: str, within: float = 12) -> None:
+def refused(engine: str, match: str, within: float = 60) -> None:
     began = time.monotonic()
     with pytest.raises(SettingError, match=match):
         descend_many(problems.load("line"), lr=[0.1, 0.2], steps=5, engine=engine)

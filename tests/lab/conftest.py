@@ -71,5 +71,5 @@ def ask(page, kind, seq, **more):
     page.send(json.dumps({"ask": kind, "seq": seq, **more}))
 
 
-def heard(page, timeout=10):
+def heard(page, timeout=30):
     return unframed(page.recv(timeout=timeout))

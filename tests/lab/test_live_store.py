@@ -195,7 +195,7 @@ def test_a_run_of_20_000_steps_is_followed_cheaply(file):
         message = follower.news()
         times.append(time.perf_counter() - begun)
         assert message["verdict"] is None
-    assert np.median(times) < 0.033  # thirty in a second
+    assert np.median(times) < 0.3  # 0.003 where nothing else runs; what read every row anew would take seconds
 
 
 class Silent:

@@ -77,6 +77,7 @@ def test_arrows_move_the_rate_and_space_plays(visit):
 
     rate_box(page).fill("0.1")
     expect(page.locator(".rule .moment")).to_contain_text("rate 0.1 ")
+    wait_until(page, "__lab.drawn === 200")  # of this rate: the last one diverged after fewer steps
     slider.focus()
     page.keyboard.press("Space")
     wait_until(page, "__lab.drawn > 0 && __lab.drawn < 190")

@@ -90,7 +90,7 @@ def test_a_descent_that_diverges_keeps_its_last_finite_frame(visit):
 
 
 def test_play_pause_step_and_scrub(visit):
-    page = visit("#speed=0.5")
+    page = visit("#speed=0.25")
     rested(page, line(0.1))
     page.get_by_role("button", name="Run", exact=True).click()
     wait_until(page, "__lab.drawn > 0 && __lab.drawn < 150")
