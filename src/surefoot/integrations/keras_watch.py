@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 from surefoot.descent.copied import norm
 from surefoot.descent.seen import line
@@ -214,7 +215,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         """Length of the weights before, of the update, and the ratios where they are due."""
         after = self._weights(copied=False)
         lengths = [_length(part) for part in before]
-        changes = [_length(now - then) for now, then in zip(after, before, strict=True)]
+        changes = [_length(_minus(now, then)) for now, then in zip(after, before, strict=True)]
         probes: dict[str, float] = {}
         if self._due(self._ratio_every):
             self.ratios = {v.path: d / w if w else NAN for v, d, w in zip(self._variables, changes, lengths, strict=True)}
@@ -252,7 +253,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         if backend == "torch":
             return [value.item() if value.is_cpu else value.clone() for value in values]
         if backend == "tensorflow":
-            return [value + 0 for value in values]
+            return [_read(value) for value in values]
         return list(self._copy(values))  # the buffers themselves are given away in the next step
 
     def _weights(self, copied: bool) -> list[Any]:
@@ -260,6 +261,8 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         values = [v.value for v in self._variables] if held is None else held
         if keras.backend.backend() == "torch":
             return [value.detach().clone() if copied else value.detach() for value in values]
+        if keras.backend.backend() == "tensorflow":
+            return [_read(value) for value in values]
         return [np.array(value) if copied else np.asarray(value) for value in values]
 
     def _settle(self) -> None:
@@ -277,7 +280,20 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         self._schedules = []
 
 
+def _read(variable: Any) -> Any:
+    """What a variable of TensorFlow holds now, whatever is assigned to it later; the bare operation costs a third of the variable's methods."""
+    import tensorflow  # the backend that Keras has loaded already
+
+    if type(variable).__name__ != "ResourceVariable":  # such as one that is mirrored over devices
+        return variable.read_value()
+    return tensorflow.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
+
+
+def _minus(now: Any, then: Any) -> Any:
+    return now - then if isinstance(now, torch.Tensor) else np.asarray(now) - np.asarray(then)
+
+
 def _length(part: Any) -> float:
-    if isinstance(part, np.ndarray):
-        return float(np.linalg.norm(part.astype(np.float32, copy=False)))
-    return float(norm([part]))
+    if isinstance(part, torch.Tensor):
+        return float(norm([part]))
+    return float(np.linalg.norm(np.asarray(part).astype(np.float32, copy=False)))
