@@ -106,6 +106,17 @@ def test_a_row_is_an_update_of_the_loop_in_plain_torch(accumulate, fresh):
     assert seen.note is None
 
 
+def test_without_being_asked_the_norms_are_those_of_every_16th_update(fresh):
+    accelerator = fresh()
+    parts = prepared(accelerator)
+    with ours.watch(accelerator, parts[0], parts[1]) as seen:
+        loop(accelerator, parts, seen.loss)
+    expected = np.array(list(by_hand(1)))
+    assert np.flatnonzero(np.isfinite(seen.trace["update_norm"])).tolist() == [0, 16]
+    assert seen.trace["update_norm"][[0, 16]] == pytest.approx(expected[[0, 16], 3], rel=2e-4)
+    assert seen.trace["loss"] == pytest.approx(expected[:, 1], rel=2e-4)
+
+
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_the_loop_is_bit_for_bit_the_one_without(precision, fresh):
     results = []
