@@ -1,4 +1,4 @@
-# make demo, make test, make test-integrations, make check, make page, make bench, make regret, make verdicts, make pictures, make tutorial, make clean: each installs what it needs first, Python's into .venv.
+# make demo, make test, make test-integrations, make check, make page, make bench, make bench-integrations, make regret, make verdicts, make pictures, make tutorial, make clean: each installs what it needs first, Python's into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := bin/pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 NPM := $(shell node -e 'process.exit(+(parseInt(process.versions.node) < 20))' 2>/dev/null && command -v npm)
 PAGE := src/surefoot/lab/page
 
-.PHONY: demo test test-integrations test-page quick check check-page page chromium bench regret verdicts pictures tutorial clean
+.PHONY: demo test test-integrations test-page quick check check-page page chromium bench bench-integrations regret verdicts pictures tutorial clean
 
 demo: .venv/.installed
 	$(BIN)/python examples/demo.py
@@ -66,7 +66,16 @@ bench: .venv/.benched .venv/.tested chromium
 	$(BIN)/python benchmarks/watch.py
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/batch.py
+	$(BIN)/python benchmarks/batch_fits.py
 	$(BIN)/python benchmarks/lab.py
+
+# What the callbacks cost in every framework, and what a second worker of a Ray brings.
+bench-integrations: .venv-frameworks/.installed .venv-tensorflow/.installed
+	.venv-frameworks/bin/python benchmarks/callbacks.py
+	.venv-frameworks/bin/python benchmarks/callbacks_hf.py
+	.venv-frameworks/bin/python benchmarks/callbacks_keras.py
+	.venv-tensorflow/bin/python benchmarks/callbacks_keras.py
+	.venv-frameworks/bin/python benchmarks/cluster.py
 
 # The other packages' answers are on file; REGRET="--peers" runs them again, REGRET="--truth" makes the dense grids anew.
 regret: $(if $(findstring --peers,$(REGRET)),.venv/.benched,.venv/.installed)
