@@ -49,7 +49,7 @@ class Tried:
         steps: begun.
         peak: the most bytes taken; NaN where they ran out.
         early: in the first two or three steps; NaN where they ran out before.
-        block: bytes of the largest tensor of the first step that came from the heap, where one is measured.
+        block: bytes of the largest tensor of the first step and of a validation pass that came from the heap, where one is measured.
         taken: what the steps told; None where they ran out of memory.
         signal: what killed the process, or 0.
     """
@@ -114,15 +114,16 @@ class Tries:
         fewest = self.steps(batch_size)
         walk = Walk(sized(self.problem, batch_size), self.settings, None, (), ())
         history, latest = _history(walk), _noted(walk, rest_of(self.problem, batch_size), fewest)
+        largest = Largest(own_mapping(), functools.partial(block.__setitem__, 0))
         sizes: list[int] = []
         seconds: list[float] = []
         with walk.world.entered():
             for step in range(len(peaks)):
                 walk.validate_every = fewest if step < fewest else DEFAULT_STEPS
-                began = time.perf_counter()
-                with _watched(block) if step == 0 and self.search.holes else contextlib.nullcontext():
-                    walk.advance()
                 validated = walk.validation is not None and 1 < step + 1 == fewest
+                began = time.perf_counter()
+                with largest if self.search.holes and (step == 0 or validated) else contextlib.nullcontext():
+                    walk.advance()
                 seconds.append(math.inf if validated else time.perf_counter() - began)
                 sizes.append(latest[0])
                 peaks[step] = max(1.0, peak())
@@ -158,11 +159,6 @@ def _load(device: torch.device) -> None:
     walk = Walk(point, Settings(lr=UNMOVING, optimizer="adamw", steps=1, device=device), None, (), ())
     with walk.world.entered():
         walk.advance()
-
-
-def _watched(block: np.ndarray[Any, Any]) -> contextlib.AbstractContextManager[Any]:
-    """Inside, the bytes of the largest tensor made that comes from the heap are put into ``block``."""
-    return Largest(own_mapping(), functools.partial(block.__setitem__, 0))
 
 
 def _noted(walk: Walk, rest: Problem | None, at: int) -> list[int]:
