@@ -73,6 +73,14 @@ def test_a_single_sample_that_does_not_fit_says_what_it_needs():
     assert "autocast" in str(raised.value)
 
 
+def test_what_it_needs_is_more_than_what_it_may_take():
+    with pytest.raises(sf.SettingError, match="Not even 1 sample") as raised:
+        largest_batch(line(), memory=2 * MiB)  # of a step nothing is seen: it is what a long training takes besides
+    needs, unit = str(raised.value).split("needs ")[1].split(",")[0].split()
+    assert unit == "MiB"
+    assert float(needs) > 2
+
+
 def test_the_users_exception_is_not_taken_for_want_of_memory():
     def loss(prediction, target):
         if len(target) > 20:

@@ -364,3 +364,18 @@ def test_the_running_median_is_that_of_every_window(count, reach):
     mirrored = np.concatenate([values[reach:0:-1], values, values[-2 : -reach - 2 : -1]])
     for place in (0, 1, reach, count // 2, count - 2, count - 1):
         assert found[place] == sorted(mirrored[place : place + 2 * reach + 1])[reach]
+
+
+# ---- few rows
+
+
+def test_few_rows_of_noise_do_not_fall():
+    fell = [sf.diagnose(trace(5 + drawn(seed).standard_normal(20))).verdict == "descending" for seed in range(60)]
+    assert sum(fell) <= 2
+
+
+def test_few_rows_that_fall_are_held_against_the_noise_of_the_rows_around():
+    loss = np.repeat([5.0, 1.0], 10) + 0.05 * drawn().standard_normal(20)
+    said = sf.diagnose(trace(loss))
+    assert said.verdict == "descending"
+    assert 4 < said.evidence[0].value < 1000

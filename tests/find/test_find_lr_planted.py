@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import types
 
 import pytest
@@ -269,3 +270,14 @@ def test_the_edge_of_a_range_test_is_above_the_limit():
 def test_the_answer_can_be_drawn():
     found = find_lr(problems.load("line"), optimizer="sgd", steps=200)
     assert f"{found.lr:.3g}" in plot(found).get_title(loc="left")
+
+
+def test_a_fall_that_is_too_small_for_its_noise_is_not_said_to_be_within_it():
+    drawn = torch.Generator().manual_seed(0)
+    x, y = torch.randn(64, 4, generator=drawn), torch.randint(0, 2, (64,), generator=drawn)  # nothing to learn but by heart
+    torch.manual_seed(0)
+    found = find_lr(Problem(nn.Linear(4, 2), (x, y), loss=nn.functional.cross_entropy, batch_size=4), steps=60)
+    assert not found.confident
+    assert re.search(
+        r"the loss went from [\d.]+ to [\d.]+, no fall by 4 standard errors of its batches \([\d.]+ each\)", found.reason
+    )

@@ -283,3 +283,37 @@ def test_unknown_precision_and_a_scheduler_that_follows_the_loss_are_refused(fre
     fp8 = types.SimpleNamespace(distributed_type=types.SimpleNamespace(value="NO"), num_processes=1, mixed_precision="fp8")
     with pytest.raises(SettingError, match="'fp8' is not known"):
         ours.settings_of(fp8, model, optimizer=optimizer, steps=60)
+
+
+def test_a_scheduler_that_was_stepped_is_refused(fresh):
+    accelerator = fresh()
+    parts = prepared(accelerator)
+    loop(accelerator, parts, lambda loss: loss, epochs=1)
+    model, optimizer, _, scheduler = parts
+    with pytest.raises(SettingError, match=r"The scheduler has made 12 steps.*schedule="):
+        ours.settings_of(accelerator, model, optimizer=optimizer, scheduler=scheduler, steps=60)
+    told = ours.settings_of(accelerator, model, optimizer=optimizer, scheduler=scheduler, steps=60, schedule="cosine")
+    assert told["schedule"] == "cosine"
+
+
+def test_what_is_no_accelerator_is_refused():
+    model = network()
+    with pytest.raises(SettingError, match=r"must be an accelerate\.Accelerator, got a Sequential"):
+        ours.find_lr(model, model, [], loss=loss_of, optimizer="adamw", steps=60)
+    with (
+        pytest.raises(SettingError, match=r"must be an accelerate\.Accelerator, got a NoneType"),
+        ours.watch(None, model, adam(model)),
+    ):
+        pass
+
+
+def test_a_watching_is_true_before_its_first_step(fresh):
+    accelerator = fresh()
+    model, optimizer, loader, _ = prepared(accelerator)
+    with ours.watch(accelerator, model, optimizer) as seen:
+        for inputs, targets in loader:
+            loss = loss_of(model(inputs), targets)
+            accelerator.backward(seen.loss(loss) if seen else loss)
+            optimizer.step()
+            optimizer.zero_grad()
+    assert np.isfinite(seen.trace["loss"]).all()

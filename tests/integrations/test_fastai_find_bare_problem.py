@@ -211,6 +211,9 @@ REFUSED = {
     "no targets": (lambda: find_lr(without_targets(), steps=60), ProblemError, "without a target"),
     "an optimizer that is built": (lambda: find_lr(learner(built())), SettingError, "Pass optimizer="),
     "parts of batches": (lambda: find_lr(learner(cbs=[GradientAccumulation(50)])), SettingError, "Pass accumulate="),
+    "epochs in words": (lambda: find_lr(learner(), "5"), SettingError, "epochs must be a positive int"),
+    "no epochs": (lambda: find_lr(learner(), 0), SettingError, "epochs must be a positive int"),
+    "half an epoch": (lambda: find_lr(learner(), 8.5), SettingError, "pass steps="),
     "another norm": (lambda: find_lr(learner(cbs=[GradientClip(1.0, 1.0)])), SettingError, "Pass clip_norm="),
 }
 

@@ -17,7 +17,7 @@ from tests.integrations.fastai_learners import QUIET, batches, learner, net, sam
 
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.fp16 import MixedPrecision
-from fastai.callback.schedule import fit_one_cycle  # noqa: F401  puts it on Learner
+from fastai.callback.schedule import fit_one_cycle, lr_find  # noqa: F401  puts them on Learner
 from fastai.callback.training import GradientAccumulation, GradientClip
 from fastai.optimizer import SGD, OptimWrapper
 from fastcore.foundation import L
@@ -202,6 +202,18 @@ def test_whatever_ends_a_fit_ends_the_watching_and_a_second_fit_goes_on(error):
     made.model = net()
     made.fit(1, reset_opt=True)
     assert len(always.trace) == 8
+
+
+@pytest.mark.filterwarnings("ignore:numpy.core is deprecated")  # in the checkpoint that fastai's search makes and loads
+def test_what_fastais_own_search_tries_is_no_part_of_the_training(tmp_path):
+    seen = Watch(norms=1)
+    made = learner(SGD, cbs=[seen], path=tmp_path)
+    made.lr_find(end_lr=100, num_it=20, show_plot=False)
+    assert len(seen.trace) == 0
+    made.fit(1)
+    assert len(seen.trace) == 8
+    made.lr_find(end_lr=100, num_it=20, show_plot=False)
+    assert len(seen.trace) == 8
 
 
 class Told:

@@ -251,6 +251,7 @@ class Endless(IterableDataset):
 
 REFUSED = {
     "no module": (lambda: find_lr(net(), loader()), ProblemError, "must be a LightningModule"),
+    "a class": (lambda: find_lr(Plain, loader()), ProblemError, r"the class Plain. Pass Plain\(...\)"),
     "no training_step": (lambda: find_lr(NoStep(), loader()), ProblemError, "no training_step"),
     "a step that returns None": (lambda: find_lr(Leaving(), loader()), ProblemError, "returned NoneType"),
     "no loader": (lambda: find_lr(Plain()), ProblemError, "no training data"),
@@ -287,3 +288,23 @@ def test_the_way_out_leads_out():
     assert find_lr(Plain(), DataLoader(Endless(), batch_size=32), trainer=trainer(), steps=60).lr > 0
     by_hand = surefoot.Problem(ByHand(), loader(), objective=lambda m, b: nn.functional.cross_entropy(m.net(b[0]), b[1]))
     assert surefoot.find_lr(by_hand, optimizer="adamw", steps=60).lr > 0
+
+
+class Drawing(Plain):
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        self.logger.experiment.add_scalar("loss", loss, self.global_step)
+        self.logger.experiment["loss"] = loss
+        for logger in self.loggers:
+            logger.log_metrics({"loss": loss})
+        return loss
+
+
+def test_a_module_that_draws_with_its_logger_finds_one_that_does_nothing(tmp_path):
+    own = pl.loggers.CSVLogger(tmp_path)
+    asked = {"steps": 60, "progress": False}
+    with_one = find_lr(Drawing(), loader(), trainer=trainer(logger=own), **asked)
+    assert answer(with_one) == answer(find_lr(Plain(), loader(), trainer=trainer(logger=own), **asked))
+    assert answer(with_one) == answer(find_lr(Drawing(), loader(), **asked))
+    assert not list(tmp_path.iterdir())
+    assert problem_of(Plain(), loader(), trainer=trainer(logger=False)).model.logger is None  # as in its training

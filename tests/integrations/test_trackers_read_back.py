@@ -86,7 +86,7 @@ def test_what_a_target_raises_ends_the_sending_and_nothing_else():
     outlet.send(trace())
     outlet.send(trace())
     assert asked == [0]
-    assert "OSError: no space left" in outlet.note
+    assert outlet.note == "The sending ended before the first step: OSError: no space left"
 
 
 def test_a_list_of_targets_and_of_things_with_send():

@@ -354,18 +354,28 @@ def test_trackers_and_lines_are_told_on_the_way(tmp_path, capsys):
     assert watch.diagnosis.verdict
 
 
-def test_an_error_of_the_watching_ends_the_watching(tmp_path):
-    watch = Watch(norms=0)  # refused by the core, when the training has begun
+def test_an_error_of_the_watching_ends_the_watching(tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise SettingError("cannot be watched")
+
+    monkeypatch.setattr("surefoot.integrations.transformers.watch", broken)
+    watch = Watch(norms=1)
     trained = trainer(tmp_path, bert(), samples(40), [watch])
     trained.train()
     assert len(logged(trained)) == 12
     assert len(watch.trace) == 0
-    assert "norms must be an int of at least 1" in watch.note
+    assert watch.note == "Nothing is watched: SettingError: cannot be watched"
 
 
 def test_a_target_that_is_none_is_refused_at_once():
     with pytest.raises(SettingError, match="pass a function"):
         Watch(norms=1, to="runs/1")
+
+
+@pytest.mark.parametrize("wrong", [{"norms": 0}, {"ratios": 1.5}, {"every": "3"}])
+def test_settings_that_make_no_sense_are_refused_at_once(wrong):
+    with pytest.raises(SettingError, match=f"{next(iter(wrong))} must be an int of at least 1"):
+        Watch(**wrong)
 
 
 class Stream(IterableDataset):

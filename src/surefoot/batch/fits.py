@@ -186,7 +186,9 @@ class _Hunt:
                 raise SurefootError(
                     f"A training step on {size} sample{'s' * (size > 1)} ended its process (signal {outcome.signal})."
                 )
-            needs = in_words(outcome.peak) if outcome.taken else f"more than {in_words(wider)}"
+            one = Try(size, True, outcome.peak, math.nan, outcome.steps, outcome.early, outcome.block)
+            # by the measure that it failed: what many steps need, which is more than what the first ones take
+            needs = in_words(self.search.needs([one], one)) if outcome.taken else f"more than {in_words(wider)}"
         held_out = ", held-out data in smaller batches (validation=a DataLoader)" if self.way.problem.validation is not None else ""
         raise SettingError(
             f"Not even {size} sample{'s' * (size > 1)} a step fit{'s' * (size == 1)}: training needs {needs}, and may take {in_words(limit)}. "

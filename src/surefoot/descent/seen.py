@@ -132,6 +132,9 @@ class Seen:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __bool__(self) -> bool:
+        return True  # also before the first step: who asks ``if seen:`` means the watching, and would lose the first loss
+
     def __repr__(self) -> str:
         return f"<Seen: {len(self)} steps, {self.note or ('going on' if self.watching else 'over')}>"
 

@@ -72,7 +72,7 @@ def _within_noise(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial],
     if first - last > max(SIGNIFICANT * together, resolution):
         return ""
     fell = f"at the best rate tried, {best.lr:.2g}, the loss went from {first:.4g} to {last:.4g}"
-    return f"{fell}, within the noise of its batches ({together:.2g}): the descents cannot tell"
+    return f"{fell}, no fall by {SIGNIFICANT:g} standard errors of its batches ({together:.2g} each): the descents cannot tell"
 
 
 def _without_bound(test: Trace, whole: Sequence[Trial], refined: Sequence[Trial], best: Trial, start: float) -> str:

@@ -125,7 +125,7 @@ def settings_of(
         given: what takes the place of what is found out; that is then not looked for.
 
     Raises:
-        SettingError: there are several processes, the model is sharded, or the scheduler follows the loss.
+        SettingError: there are several processes, the model is sharded, or the scheduler follows the loss or has been stepped.
     """
     check_alone(accelerator)
     precision = accelerator.mixed_precision
@@ -139,7 +139,7 @@ def settings_of(
     if precision != "no":
         found["autocast"] = precision
     if scheduler is not None and "schedule" not in given:
-        found["schedule"] = played(bare_scheduler(scheduler), steps)
+        found["schedule"] = played(_unstepped(bare_scheduler(scheduler)), steps)
     return {**found, **given}
 
 
@@ -174,7 +174,8 @@ def find_lr(
         more: whatever else `surefoot.find_lr` takes; it goes before what is found out.
 
     Raises:
-        SettingError: there are several processes, the model is sharded, the scheduler follows the loss; or as `surefoot.find_lr`.
+        SettingError: there are several processes, the model is sharded, the scheduler follows the loss or has been stepped; or as
+            `surefoot.find_lr`.
         ProblemError: as `surefoot.find_lr`.
 
     Example:
@@ -277,7 +278,19 @@ def _like(optimizer: torch.optim.Optimizer, model: nn.Module, own: nn.Module) ->
     return made
 
 
+def _unstepped(scheduler: Any) -> Any:
+    steps = getattr(scheduler, "last_epoch", 0)
+    if steps > 0:
+        raise SettingError(
+            f"The scheduler has made {steps} step{'s' * (steps > 1)}, and would be played on from there, beyond its end. Find the rate before "
+            "the training, with a scheduler that is new, or pass schedule=."
+        )
+    return scheduler
+
+
 def _kind(accelerator: Accelerator) -> str:
+    if not hasattr(accelerator, "distributed_type"):
+        raise SettingError(f"The first argument must be an accelerate.Accelerator, got a {type(accelerator).__name__}.")
     return str(accelerator.distributed_type.value)
 
 

@@ -139,8 +139,8 @@ class Watch(Following, Callback):  # type: ignore[misc]
         self._leave()
 
     def before_train(self) -> None:
-        """Begins to watch: here, for a validation alone comes this far not."""
-        if self._seen is None:
+        """Begins to watch: here, for a validation alone comes this far not; and not where fastai's own ``lr_find`` tries rates."""
+        if self._seen is None and not hasattr(self.learn, "lr_finder"):
             self._steps = Steps(self.learn)
             self._begin(self.learn.model, self._steps, scaler=vars(self.learn).get("scaler"), per_epoch=self._updates())
 

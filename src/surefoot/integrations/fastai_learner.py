@@ -198,8 +198,13 @@ def settings_of(learner: Learner, epochs: int | None = None, **given: Any) -> di
         given: settings of your own.
 
     Raises:
-        SettingError: gradients are accumulated over parts of batches or clipped by another norm, or the optimizer is one already built.
+        SettingError: ``epochs`` is no number of epochs, gradients are accumulated over parts of batches or clipped by another norm, or the
+            optimizer is one already built.
     """
+    if epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1):
+        raise SettingError(
+            f"epochs must be a positive int, as for fit, or None, got {epochs!r}. For a part of an epoch pass steps=."
+        )
     settings: dict[str, Any] = {"device": str(getattr(learner.dls, "device", None) or "auto")}
     if "optimizer" not in given:
         settings["optimizer"] = _optimizer(learner)

@@ -23,6 +23,10 @@ BY_HAND = "surefoot.find_lr(Problem(module, data, objective=lambda module, batch
 THEIRS = ("lightning.pytorch.core.", "pytorch_lightning.core.")  # where the methods live that a module overrides
 
 
+def _silent(*_: Any, **__: Any) -> None:
+    return None
+
+
 class NoTrainer(ProblemError, AttributeError):
     """A module asks something of its trainer that nobody knows while rates are tried."""
 
@@ -86,6 +90,22 @@ class Logged:
         return taken
 
 
+class Mute:
+    """Stands in for a trainer's logger: whatever is asked of it does nothing, as when Lightning runs a step to try it (``fast_dev_run``)."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        """Does nothing, whatever was asked for; what comes of it does nothing either."""
+        return self
+
+    __getitem__ = __call__
+    __setitem__ = __delitem__ = _silent
+
+
 def overridden(owner: Any, name: str) -> bool:
     """Whether a module or data module has a method of its own of this name."""
     if not callable(getattr(owner, name, None)):
@@ -134,7 +154,3 @@ def plan_for(own: Any, plan: Plan) -> None:
         for part in own.modules():
             if "_trainer" in vars(part):
                 vars(part)["_trainer"] = plan
-
-
-def _silent(*_: Any, **__: Any) -> None:
-    return None

@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from surefoot.errors import ProblemError, SettingError
-from surefoot.integrations.lightning_copy import BY_HAND, Plan, detached, overridden, plan_for, untouched
+from surefoot.integrations.lightning_copy import BY_HAND, Mute, Plan, detached, overridden, plan_for, untouched
 from surefoot.integrations.played import played
 from surefoot.problem import Problem, is_pair
 
@@ -119,6 +119,10 @@ class Configured:
 
 
 def _check(module: Any) -> None:
+    if isinstance(module, type):
+        raise ProblemError(
+            f"The first argument must be a LightningModule, got the class {module.__name__}. Pass {module.__name__}(...)."
+        )
     if not callable(getattr(module, "training_step", None)) or not hasattr(module, "automatic_optimization"):
         raise ProblemError(
             f"The first argument must be a LightningModule, got a {type(module).__name__}. For a torch model: surefoot.find_lr."
@@ -225,6 +229,9 @@ def _plan(trainer: Any, given: Mapping[str, Any]) -> Plan:
     plan = Plan(accumulate_grad_batches=accumulate)
     if trainer is not None:
         plan.max_epochs, plan.max_steps = trainer.max_epochs, trainer.max_steps
+    if trainer is None or trainer.loggers:  # a Trainer has one unless it is told otherwise, and modules draw with it
+        plan.logger = Mute()
+        plan.loggers = (plan.logger,)
     return plan
 
 

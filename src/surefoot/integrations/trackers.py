@@ -75,7 +75,8 @@ class Outlet:
         try:
             self._send(trace)
         except Exception as error:  # a full disk or a lost connection is no reason to lose a training
-            self.note = f"The sending ended at step {self._last}: {type(error).__name__}: {' '.join(str(error).split())}"
+            since = f"after step {self._last}" if self._last >= 0 else "before the first step"
+            self.note = f"The sending ended {since}: {type(error).__name__}: {' '.join(str(error).split())}"
 
     def _send(self, trace: Trace) -> None:
         if not len(trace):

@@ -25,7 +25,7 @@ from surefoot.errors import NotInstalled, ProblemError, SettingError
 from surefoot.find import choose
 from surefoot.find.found import Found
 from surefoot.find.trials import HELD_OUT
-from surefoot.integrations.following import NORMS
+from surefoot.integrations.following import NORMS, check_steps
 from surefoot.integrations.played import played
 from surefoot.integrations.trackers import outlets
 from surefoot.problem import Problem
@@ -64,10 +64,11 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # Any where transformers is
         note: why nothing is watched, or what could not be measured; None where all is well.
 
     Raises:
-        SettingError: on making it, that ``to`` is no tracker. Never during the training.
+        SettingError: on making it, that an argument is of the wrong kind. Never during the training.
     """
 
     def __init__(self, *, norms: int = NORMS, ratios: int | None = 16, every: int | None = None, to: Any = None) -> None:
+        check_steps(norms=norms, ratios=ratios, every=every)
         self._settings = {"norms": norms, "ratios": ratios, "every": every}
         self._told, self._every = outlets(to), every or SENT
         self._earlier, self._begun = EMPTY, 0

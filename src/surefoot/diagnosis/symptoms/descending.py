@@ -6,6 +6,7 @@ import math
 
 from surefoot.diagnosis.evidence import Evidence, number
 from surefoot.diagnosis.finding import Finding, Measured
+from surefoot.diagnosis.reading import Reading
 
 FALLING = 3.0  # standard errors of the fall over the last third
 T_TEST = "t statistic of two means"
@@ -47,11 +48,16 @@ def _falls(seen: Measured) -> list[Evidence]:
         return (
             [Evidence("what is still to be gained, over what was", gains, LEAST, FORK)] if found.own > 0 and gains > LEAST else []
         )
-    if found is None and read.gained > 4 * read.error:  # no sign of anything else: a trace that fell
-        return [
-            Evidence("fall of the loss from start to end, in standard errors", read.gained / max(read.error, 1e-30), 4.0, T_TEST)
-        ]
+    if found is None and read.gained > 4 * _error(read):  # no sign of anything else: a trace that fell
+        if not _error(read):
+            return [Evidence("fall of the loss from start to end", read.gained, 0.0, "steps over all of the data have no noise")]
+        return [Evidence("fall of the loss from start to end, in standard errors", read.gained / _error(read), 4.0, T_TEST)]
     return []
+
+
+def _error(read: Reading) -> float:
+    """Of the fall from start to end; of few rows each level is one row, or two, whose noise the rows around them tell."""
+    return read.error or (0.0 if read.full else math.sqrt(2) * read.noise)
 
 
 def _forks(seen: Measured) -> list[Evidence]:
