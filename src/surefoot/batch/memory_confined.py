@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from surefoot.batch.memory_outcome import Outcome, Work, wants_memory
+from surefoot.descent.workers import unforkable
 from surefoot.errors import SurefootError
 
 try:
@@ -32,8 +33,8 @@ STATUS = Path("/proc/self/status")
 
 
 def can_confine() -> bool:
-    """Whether a forked process can be held to a limit here: Linux, and no GPU in use by this process."""
-    if resource is None or "fork" not in multiprocessing.get_all_start_methods() or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    """Whether a forked process can be held to a limit here: Linux, no GPU in use by this process, and no threads of JAX or TensorFlow in it."""
+    if unforkable() or resource is None or "fork" not in multiprocessing.get_all_start_methods() or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return False
     try:
         if not {"VmPeak", "VmSize", "VmData"} <= _mapped().keys():

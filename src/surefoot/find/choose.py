@@ -117,7 +117,7 @@ def find_lr(
         `Found`. Where the descents do not allow an answer, ``confident`` is False and ``reason`` says why.
 
     Raises:
-        SettingError: ``low`` is not below ``high``, the budget is too small, or ``over`` names no setting.
+        SettingError: ``low`` is not below ``high``, ``steps`` is no positive int, the budget is too small, or ``over`` names no setting.
         ProblemError: as `descend`.
 
     Example:
@@ -133,6 +133,8 @@ def find_lr(
         return _by(problem, over, asked)
     check_rates(low, high)
     check_engine(engine)
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+        raise SettingError(f"steps must be a positive int, got {steps!r}.")
     purse = Purse(math.floor(budget * steps))
     if purse.left < MINIMUM:
         raise SettingError(

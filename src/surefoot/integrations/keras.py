@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from surefoot.errors import SettingError
 from surefoot.find.choose import find_lr as find
 from surefoot.find.found import Found
 from surefoot.integrations.keras_model import problem_of
-from surefoot.integrations.keras_optimizer import optimizer_of, schedule_of
+from surefoot.integrations.keras_optimizer import moving, optimizer_of, schedule_of
 from surefoot.integrations.keras_watch import Watch
 from surefoot.problem import Problem
 
@@ -40,7 +41,7 @@ def settings_of(model: Any, *, steps: int = STEPS, known: Any = ()) -> dict[str,
         >>> settings["optimizer"].keywords["momentum"], settings["clip_norm"], settings["schedule"]
         (0.9, 2.0, 'constant')
     """
-    theirs = model.optimizer
+    theirs = moving(model)
     every = getattr(theirs, "gradient_accumulation_steps", None) or 1
     read: dict[str, Callable[[], Any]] = {
         "steps": lambda: steps,
@@ -76,7 +77,7 @@ def find_lr(
 
     Raises:
         ProblemError: as `problem_of`.
-        SettingError: as `settings_of`, or both ``epochs`` and ``steps`` are given.
+        SettingError: as `settings_of`, or both ``epochs`` and ``steps`` are given, or epochs of data that tells no number of batches.
 
     Example:
         >>> import keras, numpy as np
@@ -88,20 +89,26 @@ def find_lr(
         >>> found.confident, 0.001 < found.lr < 1, bool((model.get_weights()[0] == 0).all())
         (True, True, True)
     """
-    problem = problem_of(model, x, y, batch_size=batch_size, validation_data=validation_data, sample_weight=sample_weight,
-                         class_weight=class_weight)  # fmt: skip
     if epochs is not None and steps is not None:
         raise SettingError(f"Give steps or epochs, not both; got steps={steps!r} and epochs={epochs!r}.")
+    if epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, int | float) or not 0 < epochs < math.inf):
+        raise SettingError(f"epochs must be a positive number of passes through the data, got {epochs!r}.")
+    problem = problem_of(model, x, y, batch_size=batch_size, validation_data=validation_data, sample_weight=sample_weight,
+                         class_weight=class_weight)  # fmt: skip
     if epochs is not None:
-        steps = _steps(
-            problem, epochs, more.get("accumulate") or getattr(model.optimizer, "gradient_accumulation_steps", None) or 1
-        )
-    settings = settings_of(model, steps=steps or STEPS, known=more)
+        every = more.get("accumulate") or getattr(moving(model), "gradient_accumulation_steps", None) or 1
+        steps = _steps(problem, epochs, every)
+    settings = settings_of(model, steps=STEPS if steps is None else steps, known=more)
     found: Found = find(problem, **{**settings, **more})
     return found
 
 
 def _steps(problem: Problem, epochs: float, accumulate: int) -> int:
     size, data = problem.batch_size, problem.data
-    batches = -(-len(data[0]) // size) if isinstance(size, int) else len(data)
+    try:
+        batches = -(-len(data[0]) // size) if isinstance(size, int) else len(data)
+    except TypeError as error:
+        raise SettingError(
+            f"The data tells no number of batches ({error}), so that {epochs:g} epochs are no number of steps. Pass steps=."
+        ) from error
     return max(1, round(epochs * -(-batches // accumulate)))

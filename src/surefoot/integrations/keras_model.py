@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from surefoot.descent.snapshot import World, carried_generators, random_state
 from surefoot.errors import ProblemError, SettingError
 from surefoot.foreign import Foreign, asked
 from surefoot.integrations.keras_installed import keras
@@ -49,9 +51,14 @@ def problem_of(
         ProblemError: the model is not compiled, has no loss or no weights yet, or trains in a way of its own; the data is of another form.
     """
     _check(model)
+    if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1):
+        raise SettingError(f"batch_size must be a positive int or None, got {batch_size!r}.")
     sets = [_Samples.of(x, y, sample_weight, class_weight, 0)]
     if validation_data is not None:
-        inputs, targets, weights = _three(validation_data) if isinstance(validation_data, tuple) else (validation_data, None, None)
+        together = isinstance(validation_data, tuple) or (
+            isinstance(validation_data, list) and not _yields_batches(validation_data, None)
+        )
+        inputs, targets, weights = _three(validation_data) if together else (validation_data, None, None)
         sets.append(_Samples.of(inputs, targets, weights, None, 1))
     stateless = Stateless(model, sets)
     validation = sets[1].data if len(sets) > 1 else None
@@ -116,9 +123,21 @@ class Stateless:
     def __deepcopy__(self, memo: Any) -> Stateless:
         return self  # it is never changed: a copy of the weights is all that a descent needs
 
+    def __reduce__(self) -> Any:
+        if keras.backend.backend() != "torch":
+            raise TypeError(f"a Keras model on {keras.backend.backend()} stays in its process; leave engine= out")
+        # Keras can save the model, which brings its loss and optimizer along, but neither a loss by itself nor what was traced
+        return _sent, (self.model, self.sets)
+
     def settle(self, batch_size: int) -> None:
         """Sees a first batch, so that what Keras makes there is made outside of any trace; complains of a missing loss."""
-        x, y, weight = self.sets[0].first(batch_size)
+        carried = carried_generators(self.sets[0].data)
+        with World(random_state(carried), carried).entered():  # a loader that shuffles draws for its first batch
+            x, y, weight = self.sets[0].first(batch_size)
+        if y is None and self.compiled is not None and not _own(self.model, "compute_loss"):
+            raise ProblemError(
+                "The model was compiled with a loss of its targets, but there are none: give y, or batches (inputs, targets)."
+            )
         tensors = _each(keras.ops.convert_to_tensor, (x, y, weight))
         values = [v.value for v in self.trained], [v.value for v in self.state]
         with torch.no_grad(), self._scope(*values):
@@ -162,6 +181,12 @@ class Stateless:
             yield
         finally:
             self.model.__dict__["_compile_loss"] = kept
+
+
+def _sent(model: Any, sets: Sequence[_Samples]) -> Stateless:
+    stateless = Stateless(model, sets)
+    stateless.settle(BATCH_SIZE)
+    return stateless
 
 
 # ---- as a module of torch
@@ -262,14 +287,19 @@ class _Samples:
     data: Any
     parts: tuple[Any, Any, Any]
 
-    def __init__(self, parts: tuple[Any, Any, Any], place: int, batches: Any = None) -> None:
+    def __init__(self, parts: tuple[Any, Any, Any], place: int, batches: _Batches | None = None) -> None:
         self.parts, self.place, self.count, self.own_batches = parts, place, 0, batches is not None
         x, y, weight = parts
         self.plain = batches is None and _is_array(x) and _is_array(y) and weight is None
         if batches is not None:
-            self.data = _Batches(batches)
+            self.data = batches
             return
-        lengths = {len(part) for part in keras.tree.flatten(parts) if part is not None}
+        flat = [part for part in keras.tree.flatten(parts) if part is not None]
+        if any(not part.shape for part in flat):
+            raise ProblemError(
+                "x, y and sample_weight must hold arrays with a row per sample; there is a bare number (a list of numbers is no array)."
+            )
+        lengths = {len(part) for part in flat}
         if len(lengths) != 1:
             raise ProblemError(
                 f"x, y and sample_weight must count the same samples, got {', '.join(map(str, sorted(lengths))) or 'none'}."
@@ -290,11 +320,11 @@ class _Samples:
                 "Give arrays, a list of batches, a Dataset, or a keras.utils.PyDataset."
             )
         if _yields_batches(x, y):
-            if y is not None or sample_weight is not None or class_weight is not None:
+            if y is not None or sample_weight is not None:
                 raise ProblemError(
-                    f"A {type(x).__name__} brings its targets and weights in its batches; leave y and the weights out."
+                    f"A {type(x).__name__} brings its targets and sample weights in its batches; leave y and sample_weight out."
                 )
-            return cls((None, None, None), place, x)
+            return cls((None, None, None), place, _Batches(x, class_weight))
         if class_weight is not None:
             if sample_weight is not None:
                 raise SettingError("Give class_weight or sample_weight, not both, as in fit.")
@@ -315,21 +345,29 @@ class _Samples:
 class _Batches:
     """Batches of another framework, as arrays, again and again."""
 
-    def __init__(self, batches: Any) -> None:
-        self.batches = batches
+    def __init__(self, batches: Any, class_weight: Any = None) -> None:
+        self.batches, self.class_weight = batches, class_weight
 
     def __iter__(self) -> Iterator[Any]:
         theirs = self.batches
         if isinstance(theirs, keras.utils.PyDataset):
             dataset = theirs
-            theirs = (dataset[index] for index in range(dataset.num_batches or 0))
-        for batch in theirs:  # always of three parts, which tells them from numbered samples
-            yield _each(_array, _three(batch))
+            count = dataset.num_batches  # None: endless
+            theirs = (dataset[index] for index in (itertools.count() if count is None else range(count)))
+        for batch in theirs:
+            x, y, weight = _each(_array, _three(batch))
+            if self.class_weight is not None:
+                if weight is not None:
+                    raise SettingError("Give class_weight or batches with sample weights, not both, as in fit.")
+                weight = _of_classes(self.class_weight, y)
+            yield x, y, weight  # always of three parts, which tells them from numbered samples
 
     def __len__(self) -> int:
-        count = getattr(self.batches, "num_batches", None)
-        count = len(self.batches) if count is None else count
-        return int(count)
+        if isinstance(self.batches, keras.utils.PyDataset):
+            if self.batches.num_batches is None:
+                raise TypeError("its num_batches is None")
+            return int(self.batches.num_batches)
+        return len(self.batches)
 
 
 def _yields_batches(x: Any, y: Any) -> bool:

@@ -61,13 +61,18 @@ KNOWN: dict[Any, Callable[[Any], tuple[Any, dict[str, Any]]]] = {
 }
 
 
+def moving(model: Any) -> Any:
+    """The optimizer that moves the weights: with ``mixed_float16`` Keras wraps it into one that scales the loss, whose own rate is 0."""
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
+
+
 def optimizer_of(model: Any) -> Any:
     """The torch optimizer of the formula that the model was compiled with, as `descend` takes one.
 
     Raises:
         SettingError: torch has none of this formula, or it averages the weights.
     """
-    theirs = model.optimizer
+    theirs = moving(model)
     # on torch the class is one of the backend's, of the same name and derived from it
     known = next((each for each in type(theirs).__mro__ if each in KNOWN), None)
     if known is None or known.__name__ != type(theirs).__name__ or not type(theirs).__module__.startswith("keras"):
@@ -133,10 +138,10 @@ def schedule_of(model: Any, steps: int, every: int = 1) -> Any:
     Raises:
         SettingError: the highest rate is no positive number.
     """
-    theirs = model.optimizer._learning_rate
+    theirs = moving(model)._learning_rate
     if not callable(theirs) or isinstance(theirs, keras.Variable):
         return "constant"
-    begin = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+    begin = int(keras.ops.convert_to_numpy(moving(model).iterations))
 
     @functools.cache
     def rate(step: int) -> float:

@@ -23,6 +23,7 @@ from surefoot.diagnosis.diagnosis import Diagnosis
 from surefoot.diagnosis.watched import judged
 from surefoot.integrations.following import NORMS, check_steps
 from surefoot.integrations.keras_installed import keras
+from surefoot.integrations.keras_optimizer import moving
 from surefoot.integrations.trackers import outlets
 from surefoot.trace import Row, Trace
 
@@ -92,11 +93,14 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         self.ratios: Mapping[str, float] = {}
         self._rows: list[Row] = []
         self._sums: list[tuple[int, Any, Any, bool, Any]] = []  # row, sum and count so far, whether they began anew, rate
-        self._schedules: list[tuple[int, Any, int]] = []  # row, schedule and count of steps, of rates still to be computed
+        self._schedules: list[tuple[int, Any, Any]] = []  # row, schedule and count of steps, of rates still to be computed
         self._last = (0.0, 0.0)
         self._step, self._open, self._fresh = 0, False, True
         self._copy: Any = None
-        self._began = time.perf_counter()
+        self._watched: Any = None  # the model that was trained last
+        self._passed = 0.0  # passes through the data at the end of the last row
+        self._passes: float | None = None  # what is added to Keras' count of them in this fit
+        self._scale, self._counted = 1.0, False  # the second: whether Keras' mean of the loss was ever updated in this fit
 
     @property
     def trace(self) -> Trace:
@@ -118,11 +122,15 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         self._variables = list(model.trainable_variables)
         tracker = model._loss_tracker
         self._places = [self._place(model.metrics_variables, v) for v in (tracker.total, tracker.count)]
-        optimizer = model.optimizer
+        self._begin(model)
+        optimizer = moving(model)
         rate = optimizer._learning_rate
         self._scheduled = not isinstance(rate, keras.Variable)
+        self._skips = optimizer is not model.optimizer  # a step whose gradients overflow is not counted
         if not self._scheduled:
-            self._places.append(self._place(optimizer.variables, rate))
+            self._places.append(self._place(model.optimizer.variables, rate))
+        elif self._skips:
+            self._places.append(self._place(model.optimizer.variables, optimizer.iterations))
         if keras.backend.backend() == "jax" and self._copy is None:
             import jax  # the backend that Keras has loaded already
 
@@ -139,6 +147,8 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """The sum of the losses begins anew."""
         self._epoch, self._index, self._fresh = epoch, 0, True
+        if self._passes is None:  # the first of this fit, whose count may begin anew
+            self._passes = max(0.0, self._passed - epoch)
 
     @_harmless
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -146,7 +156,10 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         numbers = self._numbers()
         self._close(numbers)
         self._before = self._weights(copied=True) if self._due(self._norms) else None
+        if self._before is not None:
+            self._scale = self._scaled()
         self._rate = NAN if self._scheduled else numbers[2]
+        self._at = numbers[2] if self._scheduled and self._skips else self._iteration
         self._open = True
 
     @_harmless
@@ -166,10 +179,23 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         """Sends the whole of it."""
         self._close()
         self._before = None
+        self._settle()
+        if self._rows and not self._counted:
+            self.note = (
+                "Keras' mean of the loss was never updated, so loss is NaN: a train_step of one's own must call update_state(loss) "
+                "of the metric in self.metrics whose name is 'loss'."
+            )
         for tracker in self._to:
             tracker.send(self.trace)
 
     # ---- between two batches
+
+    def _begin(self, model: Any) -> None:
+        """Goes on where the same model was left; another's training begins a trace of its own."""
+        if self._watched is not model:
+            self._rows, self._sums, self._schedules, self._step, self._passed = [], [], [], 0, 0.0
+        self._watched, self._passes, self._open, self._counted = model, None, False, False
+        self._began = time.perf_counter() - (self._rows[-1].seconds if self._rows else 0.0)
 
     def _due(self, every: int | None) -> bool:
         """Where batches are accumulated, the norms are those of the batch that ends in an update."""
@@ -193,8 +219,9 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         total, count, *_ = numbers or self._numbers()
         self._sums.append((len(self._rows), total, count, self._fresh, self._rate))
         if self._scheduled:
-            self._schedules.append((len(self._rows), self._model.optimizer._learning_rate, self._iteration))
-        passes = self._epoch + self._index / steps
+            self._schedules.append((len(self._rows), moving(self._model)._learning_rate, self._at))
+        passes = (self._passes or 0.0) + self._epoch + self._index / steps
+        self._passed = passes + self._at_once / steps
         self._rows.append(Row(self._step, passes, NAN, NAN, slope, changed, length, NAN, time.perf_counter() - self._began, probes))
         self._fresh = False
         self._step, self._index, self._iteration = (at + self._at_once for at in (self._step, self._index, self._iteration))
@@ -228,8 +255,14 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         if keras.backend.backend() != "torch" or self._accumulate > 1:
             return NAN
         gradients = [v.value.grad for v in self._variables if v.value.grad is not None]
-        scale = self._model.optimizer.loss_scale_factor or 1.0
-        return float(norm(gradients)) / scale if gradients else NAN
+        return float(norm(gradients)) / self._scale if gradients else NAN
+
+    def _scaled(self) -> float:
+        """By how much the loss of the step to come is multiplied; where it changes, it does so in that step."""
+        optimizer = self._model.optimizer
+        if not self._skips or keras.backend.backend() != "torch":
+            return float(optimizer.loss_scale_factor or 1.0)
+        return float(optimizer.dynamic_scale.value if optimizer.built else optimizer.initial_scale)
 
     # ---- the state, wherever the backend keeps it
 
@@ -270,12 +303,14 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         for index, total, count, fresh, rate in self._sums:
             now = float(total), float(count)
             before = (0.0, 0.0) if fresh else self._last
+            self._counted = self._counted or now[1] != before[1]
             loss = (now[0] - before[0]) / (now[1] - before[1]) if now[1] != before[1] else NAN
             self._rows[index] = self._rows[index]._replace(loss=loss, lr=float(rate))
             self._last = now
         self._sums = []
         for index, schedule, at in self._schedules:
-            now_is = schedule(at) if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) else schedule()
+            own = isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
+            now_is = schedule(int(at)) if own else schedule()
             self._rows[index] = self._rows[index]._replace(lr=float(now_is))
         self._schedules = []
 

@@ -21,6 +21,16 @@ def dense(optimizer="adam", seed=0, **compiled):
     return made(layers, optimizer, **compiled)
 
 
+def half(optimizer):
+    """`dense` under ``mixed_float16``, for which Keras wraps the optimizer."""
+    seeded(0)  # which would take the policy back
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        return made([keras.Input((5,)), keras.layers.Dense(8, activation="tanh"), keras.layers.Dense(3)], optimizer)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
 def noisy(optimizer="adam", seed=0, **compiled):
     """With a state beside its weights: moving statistics and the seed of dropout; and a loss of its own layers."""
     seeded(seed)

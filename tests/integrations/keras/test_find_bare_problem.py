@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -238,6 +239,102 @@ def test_misuse():
     model.trainable = False
     with pytest.raises(ProblemError, match="no trainable weight"):
         find_lr(model, X, Y)
+
+
+def test_numbers_that_make_no_sense():
+    model = planted.dense()
+    for epochs in (0, -2, "3", float("nan")):
+        with pytest.raises(SettingError, match="epochs must be a positive number"):
+            find_lr(model, X, Y, epochs=epochs)
+    for steps in (0, -3, 1.5):
+        with pytest.raises(SettingError, match="steps must be a positive int"):
+            find_lr(model, X, Y, steps=steps)
+    for batch_size in (0, -3, 2.5):
+        with pytest.raises(SettingError, match="batch_size must be a positive int or None"):
+            find_lr(model, X, Y, batch_size=batch_size)
+    with pytest.raises(ProblemError, match="a list of numbers is no array"):
+        find_lr(model, X, Y.tolist())
+    with pytest.raises(ProblemError, match="there are none: give y"):
+        find_lr(model, X)
+
+
+class Endless(keras.utils.PyDataset):
+    @property
+    def num_batches(self):
+        return None
+
+    def __getitem__(self, index):
+        at = 32 * (index % 5)
+        return X[at : at + 32], Y[at : at + 32]
+
+
+def test_batches_without_end():
+    found = find_lr(planted.dense(), Endless(), steps=60)
+    assert found.lr == find_lr(planted.dense(), [Endless()[index] for index in range(5)], steps=60).lr
+    with pytest.raises(SettingError, match=r"5 epochs are no number of steps. Pass steps="):
+        find_lr(planted.dense(), Endless(), epochs=5)
+
+
+def test_held_out_data_may_be_a_list():
+    one, other = (problem_of(planted.dense(), *TRAIN, validation_data=kind(HELD_OUT)) for kind in (tuple, list))
+    assert walked(one) == walked(other)
+
+
+def test_weights_of_classes_for_batches():
+    weights = {0: 1.0, 1: 5.0, 2: 0.5}
+    whole = [(X[i : i + 40], Y[i : i + 40], np.array([weights[y] for y in Y[i : i + 40]], "float32")) for i in range(0, 160, 40)]
+    one = problem_of(planted.dense(), whole)
+    other = problem_of(planted.dense(), [batch[:2] for batch in whole], class_weight=weights)
+    assert walked(one) == walked(other)
+    with pytest.raises(SettingError, match="class_weight or batches with sample weights, not both"):
+        problem_of(planted.dense(), whole, class_weight=weights)
+
+
+def test_a_loader_that_shuffles_leaves_the_random_state():
+    rows = torch.utils.data.TensorDataset(torch.as_tensor(X), torch.as_tensor(Y))
+    model = planted.dense()
+    before = planted.everything(model)
+    find_lr(model, torch.utils.data.DataLoader(rows, 40, shuffle=True), steps=60)
+    assert planted.everything(model) == before
+
+
+def test_mixed_precision_takes_the_optimizer_inside():
+    rates = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    model = planted.half(keras.optimizers.SGD(rates, momentum=0.9, global_clipnorm=2.0))
+    assert type(model.optimizer).__name__ == "LossScaleOptimizer"
+    plain = settings_of(planted.dense(keras.optimizers.SGD(rates, momentum=0.9, global_clipnorm=2.0)), steps=20)
+    made = settings_of(model, steps=20)
+    assert made["optimizer"].keywords == plain["optimizer"].keywords
+    assert [made["schedule"](i, 20) for i in range(20)] == [plain["schedule"](i, 20) for i in range(20)]
+    assert made["clip_norm"] == 2.0
+    half, whole = (
+        walked(problem_of(each, *TRAIN, batch_size=40), optimizer="sgd") for each in (planted.half("sgd"), planted.dense("sgd"))
+    )
+    assert half["loss"] == pytest.approx(whole["loss"], rel=5e-3)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")  # the copy's has no state yet; none is needed
+def test_it_can_be_sent_to_another_process_on_torch():
+    model = planted.noisy("sgd")
+    before = planted.everything(model)
+    problem = problem_of(model, *TRAIN, batch_size=40)
+    if BACKEND != "torch":
+        with pytest.raises(TypeError, match="stays in its process"):
+            pickle.dumps(problem)
+        return
+    sent = pickle.dumps(problem)
+    assert planted.everything(model) == before
+    assert walked(problem, optimizer="sgd") == walked(pickle.loads(sent), optimizer="sgd")
+
+
+def test_what_fits_is_tried_without_a_fork(monkeypatch):
+    def forked():
+        raise AssertionError("forked")
+
+    if BACKEND == "torch":
+        pytest.skip("torch alone may be forked")
+    monkeypatch.setattr(os, "fork", forked)
+    assert sf.find_batch_size(problem_of(planted.dense(), *TRAIN), steps=300).batch_size >= 1
 
 
 def test_a_train_step_of_its_own_is_refused():

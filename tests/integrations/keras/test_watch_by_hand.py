@@ -1,5 +1,7 @@
 """What the callback tells of a fit: the losses of the batches and not their running mean, the weights' own norms, and no footprint."""
 
+import time
+
 import pytest
 
 keras = pytest.importorskip("keras")
@@ -174,3 +176,48 @@ def test_misuse():
             Watch(norms=wrong)
     with pytest.raises(SettingError, match="Values can be sent to a SummaryWriter"):
         Watch(to=3)
+
+
+def test_under_loss_scaling_the_rate_and_the_gradient_are_those_inside():
+    seen, plain = Watch(norms=1), Watch(norms=1)
+    scaled = planted.half(keras.optimizers.SGD(0.01))
+    scaled.optimizer.initial_scale = 1024.0  # Keras begins with 32,768, at which the first steps may overflow
+    fitted(scaled, seen)
+    fitted(planted.dense(keras.optimizers.SGD(0.01)), plain)
+    assert seen.trace["lr"] == pytest.approx(plain.trace["lr"])
+    assert seen.trace["grad_norm"] == pytest.approx(plain.trace["grad_norm"], rel=0.02, nan_ok=True)
+
+
+def test_a_step_that_overflows_is_not_counted_by_the_schedule():
+    seen = Watch()
+    model = planted.half(keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.01, 1, 0.5)))
+    model.optimizer.initial_scale = 2.0**40  # infinite in float16, and halved at each step, as the last of these still is
+    fitted(model, seen)
+    assert seen.trace["lr"] == pytest.approx([0.01] * len(seen.trace))
+
+
+def test_fits_of_one_model_go_on_and_another_model_begins_anew():
+    seen, model = Watch(), planted.dense()
+    time.sleep(0.3)
+    for _ in range(2):
+        fitted(model, seen)
+    per_epoch = len(seen.trace) // 4
+    assert seen.trace["epoch"] == pytest.approx(np.arange(4 * per_epoch) / per_epoch)
+    assert seen.trace["step"].tolist() == list(range(4 * per_epoch))
+    began = time.perf_counter()
+    fitted(planted.dense(), seen)
+    assert len(seen.trace) == 2 * per_epoch
+    assert seen.trace["seconds"][-1] < time.perf_counter() - began
+
+
+def test_a_train_step_that_leaves_the_mean_of_the_loss_alone_is_named():
+    class Own(keras.Sequential):
+        def train_step(self, *given):
+            return ({"loss": 0.0}, given[0]) if BACKEND == "jax" else {"loss": 0.0}
+
+    model = Own([keras.Input((5,)), keras.layers.Dense(3)])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    seen = Watch()
+    fitted(model, seen)
+    assert np.isnan(seen.trace["loss"]).all()
+    assert "update_state(loss)" in seen.note
