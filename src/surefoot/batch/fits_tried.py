@@ -49,7 +49,8 @@ class Tried:
         steps: begun.
         peak: the most bytes taken; NaN where they ran out.
         early: in the first two or three steps; NaN where they ran out before.
-        block: bytes of the largest tensor of the first step and of a validation pass that came from the heap, where one is measured.
+        block: bytes of the largest tensor of the first step that came from the heap, where one is measured; of the validation pass as well where
+            the step's own blocks do not, so that what that leaves in the heap is beside them.
         taken: what the steps told; None where they ran out of memory.
         signal: what killed the process, or 0.
     """
@@ -120,10 +121,12 @@ class Tries:
         with walk.world.entered():
             for step in range(len(peaks)):
                 walk.validate_every = fewest if step < fewest else DEFAULT_STEPS
-                validated = walk.validation is not None and 1 < step + 1 == fewest
                 began = time.perf_counter()
+                validated = walk.validation is not None and 1 < step + 1 == fewest
                 with largest if self.search.holes and (step == 0 or validated) else contextlib.nullcontext():
                     walk.advance()
+                if largest.beyond == 0:
+                    largest.below = 0  # the validation pass leaves no more in the heap than steps take from it
                 seconds.append(math.inf if validated else time.perf_counter() - began)
                 sizes.append(latest[0])
                 peaks[step] = max(1.0, peak())

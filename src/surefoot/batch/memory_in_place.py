@@ -87,6 +87,9 @@ class _Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Calls ``seen`` with the bytes of the largest tensor made inside so far that takes less than ``below`` bytes, whenever there is a larger one.
 
+    Attributes:
+        beyond: how many tensors took as much or more.
+
     Example:
         >>> sizes = []
         >>> with Largest(2**20, sizes.append):
@@ -97,14 +100,18 @@ class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, below: int, seen: Callable[[int], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.below, self.seen, self.largest = below, seen, 0
+        self.below, self.seen, self.largest, self.beyond = below, seen, 0, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         there = {leaf.untyped_storage()._cdata for leaf in _tensors((args, kwargs))}
         made = func(*args, **(kwargs or {}))
         for leaf in _tensors(made):
             storage = leaf.untyped_storage()
-            if storage._cdata not in there and self.largest < (size := storage.nbytes()) < self.below:
+            if storage._cdata in there:
+                continue
+            size = storage.nbytes()
+            self.beyond += size >= self.below
+            if self.largest < size < self.below:
                 self.largest = size
                 self.seen(size)
         return made
