@@ -80,3 +80,13 @@ def test_headroom_is_left_for_so_many_samples_more():
         found, _ = searched(lambda b: 1e9 + 1e6 * b, int(2e9), headroom=headroom)
         assert found * (1 + headroom) <= 1000
         assert found * (1 + headroom) >= 0.93 * 1000
+
+
+def test_a_size_that_was_tried_twice_is_one_point_of_the_curve():
+    tries = [
+        Try(8, True, 1e6, 0.1, 2, 1e6),
+        Try(64, False, 8e6, 0.1, 2, 8e6),
+        Try(64, True, 8e6, 0.1, 8, 8e6),
+        Try(100, True, 1.25e7, 0.1, 8, 1.25e7),
+    ]
+    assert 140 <= Search(2 * 10**7, holes=0.0, reserve=0).next_size(tries) <= 160  # 160 by the line through the last two

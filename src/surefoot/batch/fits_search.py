@@ -169,7 +169,8 @@ class Search:
 
     def _meets(self, tries: Sequence[Try]) -> int | None:
         """The size that needs just the limit; None where what was tried does not tell."""
-        points = sorted((t.batch_size, self._foreseen(tries, t)) for t in tries if not math.isnan(t.early))
+        # a size that was tried twice, the first time briefly, is one point
+        points = sorted({t.batch_size: self._foreseen(tries, t) for t in tries if not math.isnan(t.early)}.items())
         if len(points) < 2:
             return None
         first, last = points[0][1], points[-1][1]
