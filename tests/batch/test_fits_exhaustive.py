@@ -62,6 +62,12 @@ def deep():
     return sf.Problem(nn.Sequential(*layers, nn.Linear(128, 1)), (torch.rand(60000, 128), torch.zeros(60000, 1)), loss=mse)
 
 
+def waiting():
+    """128 KiB for each sample, and nothing to speak of in the model: batches that wait for their step are what takes memory."""
+    x = torch.rand(2000, 2**15)
+    return sf.Problem(nn.Linear(2**15, 1, bias=False), (x, torch.zeros(2000, 1)), loss=mse)
+
+
 def survives(problem, size, memory, steps, **settings):
     child = os.fork()
     if child == 0:
@@ -80,14 +86,14 @@ def survives(problem, size, memory, steps, **settings):
 
 
 # Each in a process that begins anew, not in one whose heap holds what other tests have left.
-def anew(made, memory, optimizer, steps, factor=None, mapped=False):
+def anew(made, memory, optimizer, steps, factor=None, mapped=False, accumulate=1):
     """What fits, the steps of the search; whether so many steps survive at that, and at one ``factor`` as large.
 
     Args:
         mapped: whether the C library maps every block of a MiB by itself, so that the true limit does not depend on what was freed before.
             Else it does so from 32 MiB on, and its heap keeps holes: a size may fail where a larger one runs.
     """
-    given = [made.__name__, str(memory), optimizer, str(steps), str(factor or 0)]
+    given = [made.__name__, str(memory), optimizer, str(steps), str(factor or 0), str(accumulate)]
     there = {**os.environ, "PYTHONPATH": os.pathsep.join([*map(str, Path(__file__).parents[2:3]), *filter(None, sys.path)])}
     there |= {"MALLOC_MMAP_THRESHOLD_": str(MiB)} if mapped else {}
     told = subprocess.run([sys.executable, "-m", __name__, *given], capture_output=True, text=True, timeout=300, env=there)
@@ -125,31 +131,29 @@ def test_the_memory_of_a_planted_model_is_what_was_planted():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_accumulated_batches_wait_in_memory():
-    x = torch.rand(2000, 2**15)  # 128 KiB for each sample, and nothing to speak of in the model
-    problem = sf.Problem(nn.Linear(2**15, 1, bias=False), (x, torch.zeros(2000, 1)), loss=mse)
-    settings = {"optimizer": "sgd", "accumulate": 4}
-    alone = largest_batch(problem, memory=150 * MiB, optimizer="sgd").batch_size
-    four = largest_batch(problem, memory=150 * MiB, **settings).batch_size
-    assert four < alone / 2.5
-    assert survives(problem, four, 150 * MiB, 40, **settings)
-    assert not survives(problem, 4 * four, 150 * MiB, 40, **settings)  # blocks of 13 to 26 MiB, in a heap that keeps holes
+    alone = anew(waiting, 150, "sgd", 40, mapped=True)
+    four = anew(waiting, 150, "sgd", 40, 4, mapped=True, accumulate=4)
+    assert alone["fits"] / 5 < four["fits"] < alone["fits"] / 2.5
+    assert alone["runs"]
+    assert four["runs"]
+    assert not four["more runs"]
 
 
-def main(made, memory, optimizer, steps, factor):
+def main(made, memory, optimizer, steps, factor, accumulate):
     torch.set_num_threads(1)
-    problem, limit = {"swollen": swollen, "pairwise": pairwise, "deep": deep}[made](), int(memory) * MiB
-    found = largest_batch(problem, memory=limit, optimizer=optimizer, progress=False)
+    problem, limit = globals()[made](), int(memory) * MiB
+    settings = {"optimizer": optimizer, "accumulate": int(accumulate)}
+    found = largest_batch(problem, memory=limit, progress=False, **settings)
     told = {
         "fits": found.batch_size,
         "bound": found.bound,
         "steps": found.steps,
         "steps of tries": sum(t.steps for t in found.tries),
     }
-    told["runs"] = survives(problem, found.batch_size, limit, int(steps), optimizer=optimizer)
+    told["runs"] = survives(problem, found.batch_size, limit, int(steps), **settings)
     if float(factor):
-        told["more runs"] = survives(problem, int(found.batch_size * float(factor)) + 2, limit, int(steps), optimizer=optimizer)
+        told["more runs"] = survives(problem, int(found.batch_size * float(factor)) + 2, limit, int(steps), **settings)
     print(json.dumps(told))
 
 
