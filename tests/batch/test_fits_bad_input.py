@@ -81,6 +81,13 @@ def test_what_it_needs_is_more_than_what_it_may_take():
     assert float(needs) > 2
 
 
+def test_what_the_path_takes_is_said_where_it_is_much():
+    model = nn.Linear(8, 200_000, bias=False)  # 6.1 MiB of weights; of the path 65 points and the end
+    with pytest.raises(sf.SettingError, match=r"\(403 MiB of it for the points of the path") as raised:
+        largest_batch(line((X, Y), model), memory=300 * MiB)
+    assert 403 <= float(str(raised.value).split("needs ")[1].split()[0]) <= 600
+
+
 def test_the_users_exception_is_not_taken_for_want_of_memory():
     def loss(prediction, target):
         if len(target) > 20:

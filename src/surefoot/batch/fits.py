@@ -19,6 +19,8 @@ from surefoot.batch.fits_tried import Tried, Tries, settings_for_tries, tries_of
 from surefoot.batch.memory_free import free
 from surefoot.batch.memory_words import in_words
 from surefoot.descent.live import Progress
+from surefoot.descent.path import bytes_set_aside
+from surefoot.descent.settings import DEFAULT_STEPS
 from surefoot.errors import SettingError, SurefootError
 from surefoot.find.progress import searching
 from surefoot.problem import Problem
@@ -177,7 +179,8 @@ class _Hunt:
     def _refuse(self) -> None:
         """Not even the smallest size fits."""
         size, limit = min(t.batch_size for t in self.tried), self.way.memory
-        there = free(self.way.settings.chosen_device(self.way.problem.model)) or 0
+        device = self.way.settings.chosen_device(self.way.problem.model)
+        there = free(device) or 0
         wider = min(MORE * limit, there)
         needs = f"more than {in_words(limit)}"
         if wider > limit:
@@ -189,6 +192,9 @@ class _Hunt:
             one = Try(size, True, outcome.peak, math.nan, outcome.steps, outcome.early, outcome.block)
             # by the measure that it failed: what many steps need, which is more than what the first ones take
             needs = in_words(self.search.needs([one], one)) if outcome.taken else f"more than {in_words(wider)}"
+        path = bytes_set_aside([p for p in self.way.problem.model.parameters() if p.requires_grad], DEFAULT_STEPS)
+        if device.type == "cpu" and path > limit / 10:  # it is kept there
+            needs += f" ({in_words(path)} of it for the points of the path that a descent keeps)"
         held_out = ", held-out data in smaller batches (validation=a DataLoader)" if self.way.problem.validation is not None else ""
         raise SettingError(
             f"Not even {size} sample{'s' * (size > 1)} a step fit{'s' * (size == 1)}: training needs {needs}, and may take {in_words(limit)}. "

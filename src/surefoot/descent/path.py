@@ -21,13 +21,29 @@ POINTS = 65
 POINTS_BYTES = 2**30
 
 
+def bytes_set_aside(parameters: Sequence[Tensor], steps: int) -> int:
+    """What the path of a descent of so many steps takes.
+
+    Example:
+        >>> bytes_set_aside([torch.zeros(10**6)], steps=1000)  # 65 points and the end, of a million weights of four bytes
+        264000000
+    """
+    weights, size = sum(p.numel() for p in parameters), parameters[0].element_size()
+    return (_capacity(weights, size, steps)[0] + 1) * weights * size
+
+
+def _capacity(weights: int, size: int, steps: int) -> tuple[int, bool]:
+    """How many points are kept, and whether that is every step."""
+    every = weights <= SMALL and (steps + 1) * weights * size <= EVERY_STEP_BYTES
+    return (steps + 1 if every else max(2, min(POINTS, POINTS_BYTES // (weights * size)))), every
+
+
 class PathRecorder:
     """Takes the weights at the steps that are kept, into memory set aside once: building the path needs no second copy."""
 
     def __init__(self, parameters: Sequence[Tensor], steps: int, so_far: Path | None = None) -> None:
-        weights, size = sum(p.numel() for p in parameters), parameters[0].element_size()
-        every = weights <= SMALL and (steps + 1) * weights * size <= EVERY_STEP_BYTES
-        self.capacity = steps + 1 if every else max(2, min(POINTS, POINTS_BYTES // (weights * size)))
+        weights = sum(p.numel() for p in parameters)
+        self.capacity, every = _capacity(weights, parameters[0].element_size(), steps)
         # a power of two, so that the points of a continued run stay on the grid
         self.stride = 1 if every else 2 ** math.ceil(math.log2(max(1, steps / (self.capacity - 1))))
         self.steps: list[int] = []
