@@ -71,6 +71,7 @@ def test_a_single_sample_that_does_not_fit_says_what_it_needs():
     needs = float(str(raised.value).split("needs ")[1].split()[0])
     assert 32 <= needs <= 80
     assert "autocast" in str(raised.value)
+    assert any("you tried to allocate" in note for note in raised.value.__notes__)
 
 
 def test_what_it_needs_is_more_than_what_it_may_take():

@@ -132,6 +132,7 @@ class _Hunt:
         self.tried: list[Try] = []
         self.spent = 0
         self.pairs = lonely(tries.problem.model)
+        self.why = ""  # the latest try that failed did
 
     def fits(self) -> Fits:
         while (size := self._next()) is not None and self.spent + self.way.steps(size) <= BUDGET:
@@ -167,6 +168,7 @@ class _Hunt:
     def _noted(self, size: int, tried: Tried) -> Try:
         taken = tried.taken
         if taken is None:
+            self.why = tried.why
             return Try(size, False, math.nan, math.nan, tried.steps, tried.early, tried.block)
         if taken.samples < size:  # the stream is at its end
             size = self.all = taken.samples
@@ -196,10 +198,13 @@ class _Hunt:
         if device.type == "cpu" and path > limit / 10:  # it is kept there
             needs += f" ({in_words(path)} of it for the points of the path that a descent keeps)"
         held_out = ", held-out data in smaller batches (validation=a DataLoader)" if self.way.problem.validation is not None else ""
-        raise SettingError(
+        refusal = SettingError(
             f"Not even {size} sample{'s' * (size > 1)} a step fit{'s' * (size == 1)}: training needs {needs}, and may take {in_words(limit)}. "
             f"Take a smaller model, an optimizer with less state ('sgd'), autocast='bf16'{held_out}, or give more memory."
         )
+        if self.why:
+            refusal.add_note(f"With {size}, a step ended so: {self.why}")
+        raise refusal
 
 
 def _check(problem: Any, memory: Any, headroom: Any, most: Any) -> None:

@@ -53,6 +53,7 @@ class Tried:
             the step's own blocks do not, so that what that leaves in the heap is beside them.
         taken: what the steps told; None where they ran out of memory.
         signal: what killed the process, or 0.
+        why: what said that the memory was not enough.
     """
 
     steps: int
@@ -61,6 +62,7 @@ class Tried:
     block: float
     taken: Taken | None
     signal: int = 0
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Tries:
         told = [float(peak) for peak in peaks if peak]
         early = told[fewest - 1] if len(told) > fewest - 1 else math.nan
         steps = len(told) + (not outcome.held)
-        return Tried(steps, outcome.peak, early, float(block[0]), outcome.value, outcome.signal)
+        return Tried(steps, outcome.peak, early, float(block[0]), outcome.value, outcome.signal, outcome.why)
 
     def _walked(
         self, batch_size: int, close: float, peaks: np.ndarray[Any, Any], block: np.ndarray[Any, Any], peak: Callable[[], float]

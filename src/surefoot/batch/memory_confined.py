@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from surefoot.batch.memory_outcome import Outcome, Work, wants_memory
+from surefoot.batch.memory_outcome import Outcome, Work, in_a_line, wants_memory
 from surefoot.descent.workers import unforkable
 from surefoot.errors import SurefootError
 
@@ -86,7 +86,8 @@ def confined(work: Work, memory: int) -> Outcome:
     finally:
         _, status = os.waitpid(child, 0)
     if not said:
-        return Outcome(False, signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else -1)
+        killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else -1
+        return Outcome(False, signal=killed, why=f"the process was ended by signal {killed}")
     outcome, error = pickle.loads(said)
     if error is not None:
         raise error
@@ -102,11 +103,14 @@ def _work(work: Work, memory: int, pipe: int) -> None:
         before, hard = _mapped(), resource.getrlimit(resource.RLIMIT_DATA)[1]
         limit = before["VmData"] + memory
         resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+        outcome, error = Outcome(False), None
         try:
-            outcome, error = Outcome(True, work(lambda: _peak(before)), _peak(before)), None
+            outcome = Outcome(True, work(lambda: _peak(before)), _peak(before))
         except BaseException as raised:
-            outcome, error = Outcome(False), None if wants_memory(raised) else raised
+            error = raised
         resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))  # telling takes memory as well
+        if error is not None and wants_memory(error):
+            outcome, error = Outcome(False, why=in_a_line(error)), None
         said = _dumped(outcome, error)
     finally:
         with contextlib.suppress(OSError), open(pipe, "wb") as file:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from surefoot.batch.memory_outcome import NAN, Outcome, Work, wants_memory
+from surefoot.batch.memory_outcome import NAN, Outcome, Work, in_a_line, wants_memory
 
 
 def counted(work: Work, memory: int) -> Outcome:
@@ -43,12 +43,12 @@ def counted(work: Work, memory: int) -> Outcome:
     except Exception as error:
         if not wants_memory(error):
             raise
-        held = False
+        held, why = False, in_a_line(error)
         traceback.clear_frames(error.__traceback__)
     else:
-        held = True
+        held, why = True, ""
     gc.collect()
-    return Outcome(held, value if held else None, float(bytes_of.peak) if held else NAN)
+    return Outcome(held, value if held else None, float(bytes_of.peak) if held else NAN, why=why)
 
 
 class _Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -139,18 +139,18 @@ def on_gpu(work: Work, memory: int, device: torch.device) -> Outcome:
     fraction = asked(device)
     try:
         torch.cuda.set_per_process_memory_fraction(min(fraction, (torch.cuda.memory_reserved(device) + memory) / there), device)
-        value, held = work(lambda: float(torch.cuda.max_memory_allocated(device) - before)), True
+        value, held, why = work(lambda: float(torch.cuda.max_memory_allocated(device) - before)), True, ""
         torch.cuda.synchronize(device)
     except Exception as error:
         if not wants_memory(error):
             raise
         traceback.clear_frames(error.__traceback__)
-        value, held = None, False
+        value, held, why = None, False, in_a_line(error)
     finally:
         torch.cuda.set_per_process_memory_fraction(fraction, device)
         peak = torch.cuda.max_memory_allocated(device) - before
         _emptied()
-    return Outcome(held, value, float(peak) if held else math.nan)
+    return Outcome(held, value, float(peak) if held else math.nan, why=why)
 
 
 def _emptied() -> None:

@@ -34,12 +34,24 @@ class Outcome:
         value: what the work returned.
         peak: bytes that it took at most; NaN where it ran out of them.
         signal: what killed it, or 0.
+        why: what said that the memory was not enough, in a line; empty where it was.
     """
 
     held: bool
     value: Any = None
     peak: float = NAN
     signal: int = 0
+    why: str = ""
+
+
+def in_a_line(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says.
+
+    Example:
+        >>> in_a_line(MemoryError("no room"))
+        'MemoryError: no room'
+    """
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
 
 
 def wants_memory(error: BaseException | None) -> bool:
