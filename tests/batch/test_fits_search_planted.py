@@ -82,6 +82,14 @@ def test_headroom_is_left_for_so_many_samples_more():
         assert found * (1 + headroom) >= 0.93 * 1000
 
 
+def test_growth_where_blocks_are_mapped_is_not_taken_for_holes():
+    """16 MB came to a try whose largest block in the heap had 32 KB; those of the smaller one had 4 MB, and came nowhere near."""
+    small, large = Try(8, True, 1.2e7, 0.1, 2, 1.2e7, 4.2e6), Try(128, True, 1.5e8, 0.1, 5, 1.34e8, 3.2e4)
+    search = Search(157 * 10**6)
+    assert [t.fits for t in search.judged([small, large])] == [True, False]
+    assert 64 <= search.next_size([small, large]) < 128
+
+
 def test_a_size_that_was_tried_twice_is_one_point_of_the_curve():
     tries = [
         Try(8, True, 1e6, 0.1, 2, 1e6),

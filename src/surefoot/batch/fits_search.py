@@ -126,7 +126,8 @@ class Search:
         fixed = _fixed(tries)
         long = [t for t in tries if self.is_long(t) and not math.isnan(t.peak) and t.block]
         last = max(long, key=lambda t: t.batch_size, default=None)
-        come = (last.peak - last.early) / last.block if last else FRAY
+        # no more than the holes: what came where the largest block was next to nothing came from elsewhere
+        come = min(self.holes, (last.peak - last.early) / last.block) if last else FRAY
         return one.early + max(self.headroom * (one.early - fixed), self.reserve + (self.holes and self.holes + come) * one.block)
 
     def close(self, tries: Sequence[Try]) -> float:
