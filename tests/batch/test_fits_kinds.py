@@ -57,8 +57,8 @@ class Stream(IterableDataset):
 )
 def test_every_form_of_data_is_tried_in_batches_of_any_size(data):
     found = largest_batch(problem(data), memory=100 * MiB)
-    # two MiB for each sample, and more where the heap keeps holes: as many as five times the one MiB that a tensor has for each, and 8 MiB
-    assert 6 <= found.batch_size <= 46
+    # two MiB for each sample, and more where the heap keeps holes: as many as seven times the one MiB that a tensor has for each, and 8 MiB
+    assert 4 <= found.batch_size <= 46
     assert found.bound == "memory"
     assert found.steps <= 30
 
@@ -90,9 +90,9 @@ def test_validation_takes_its_share():
     """A held-out pass over more samples at once than the batch has decides what fits."""
     held_out = (torch.rand(100, 1), torch.rand(100, 1))
     with pytest.raises(sf.SettingError, match=r"validation=a DataLoader"):
-        largest_batch(problem((X, Y), validation=held_out), memory=60 * MiB)
+        largest_batch(problem((X, Y), validation=held_out), memory=100 * MiB)
     small = DataLoader(TensorDataset(*held_out), batch_size=4)
-    assert largest_batch(problem((X, Y), validation=small), memory=60 * MiB).batch_size >= 3
+    assert largest_batch(problem((X, Y), validation=small), memory=100 * MiB).batch_size >= 3
 
 
 def test_nothing_of_the_users_changes():

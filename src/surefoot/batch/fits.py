@@ -156,8 +156,9 @@ class _Hunt:
 
     def _try(self, size: int) -> None:
         most = min(self.search.long, BUDGET - self.spent)
+        again = size in [t.batch_size for t in self.tried]  # few steps did not tell
         try:
-            tried = self.way.tried(size, most, self.search.close(self.tried))
+            tried = self.way.tried(size, most, 0.0 if again else self.search.close(self.tried))
         except Exception as error:
             if self.tried:
                 error.add_note(f"It came with batches of {size}; {self._so_far()}.")

@@ -34,7 +34,7 @@ def nonfinite(model: nn.Module, taken: Sequence[Any]) -> str:
     counts = {
         name: int((~torch.isfinite(t)).sum()) for batch in taken for name, t in _named_tensors(batch) if t.is_floating_point()
     }
-    broken = [f"{count} values of {name}" for name, count in counts.items() if count]
+    broken = [f"{count} value{'s' * (count > 1)} of {name}" for name, count in counts.items() if count]
     if broken:
         return f"Not finite in this batch: {some(broken)}. Clean the data first."
     return "Weights and batch are finite, so it is the forward pass or the loss: a division by zero, a log of zero, an overflow?"
