@@ -1,12 +1,16 @@
 """The oracle is planted: memory as a known function of the batch size, whose largest fitting size is known in closed form."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from surefoot.batch.fits import _Hunt
 from surefoot.batch.fits_search import Search, Try
+from surefoot.batch.fits_tried import Taken, Tried
 
 
 def searched(peak, limit, most=None, creep=lambda step: 1.0, budget=30, block=0.0, **settings):
@@ -98,3 +102,26 @@ def test_a_size_that_was_tried_twice_is_one_point_of_the_curve():
         Try(100, True, 1.25e7, 0.1, 8, 1.25e7),
     ]
     assert 140 <= Search(2 * 10**7, holes=0.0, reserve=0).next_size(tries) <= 160  # 160 by the line through the last two
+
+
+class Planted:
+    """1 MiB in the heap for each sample, twice over; what a long try grows by comes as a surprise: six blocks."""
+
+    search, count, memory = Search(60 * 2**20), None, 60 * 2**20
+    problem = SimpleNamespace(model=torch.nn.Linear(1, 1))
+
+    def steps(self, size):
+        return 2
+
+    def tried(self, size, most, close):
+        early = 2.0 * size * 2**20
+        long = early >= close
+        return Tried(8 if long else 2, early + 6 * size * 2**20 * long, early, size * 2.0**20, Taken(size, 0.1))
+
+
+def test_a_size_of_which_few_steps_told_nothing_is_tried_long():
+    found = _Hunt(Planted(), lambda what, steps: None).fits()
+    sizes = [t.batch_size for t in found.tries]
+    assert max(map(sizes.count, sizes)) <= 2
+    assert all(t.steps == 8 for i, t in enumerate(found.tries) if t.batch_size in sizes[:i])
+    assert found.batch_size >= 2
