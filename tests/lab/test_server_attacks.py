@@ -339,15 +339,18 @@ def test_a_page_that_asks_and_never_reads_is_not_read_either(lab):
 
 def test_a_page_that_is_told_too_much_is_closed_and_may_come_back(lab, monkeypatch):
     monkeypatch.setattr("surefoot.lab.outbox.Outbox.__init__.__defaults__", (2**20,))
+    told = threading.Event()
 
     class Much(Echo):
         def answer(self, question, tell, waiting):
-            for _ in range(100 if question["ask"] == "find" else 1):
-                tell({"kind": "echo", "seq": question["seq"], "much": "m" * 2**17})
+            for _ in range(100 if question["ask"] == "find" else 1):  # more than sockets and the page's own queue hold
+                tell({"kind": "echo", "seq": question["seq"], "much": "m" * 2**19})
+            told.set()
 
     much = lab(Much)
     with much.page() as page:
         ask(page, "find", 1)
+        assert told.wait(20)  # the page reads nothing before
         with pytest.raises(ConnectionClosed) as closed:
             [page.recv(timeout=10) for _ in range(101)]
         assert closed.value.rcvd.code == 1013

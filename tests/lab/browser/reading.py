@@ -45,8 +45,14 @@ def rate(page):
     return float(rate_box(page).input_value())
 
 
+def all_drawn(page):
+    """Waits until what was asked for is drawn in every pane."""
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def moment(page):
     """What the pane of this step says: the step, loss, rate and slope."""
+    all_drawn(page)
     said = page.locator(".rule .moment").text_content()
     found = re.search(r"step,? ([\d,]+)\b.*loss (\S+) · rate (\S+) · slope (\S+)", said)
     assert found, said
@@ -81,9 +87,7 @@ def arithmetic(page):
 
 def playhead(page):
     """`137 / 200` -> (137, 200)"""
-    page.evaluate(
-        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    )  # what was asked for is drawn
+    all_drawn(page)
     at, rows = page.locator(".playbar .where").text_content().split("/")
     return int(number(at)), int(number(rows))
 
