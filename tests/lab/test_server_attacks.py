@@ -454,12 +454,12 @@ def test_the_command_serves_at_once_and_ends_at_ctrl_c(started):
     assert httpx.get(f"http://127.0.0.1:{port}/", timeout=10).status_code == 403
     process.send_signal(signal.SIGINT)
     assert "Ctrl-C" in process.stdout.readline()
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, "", "")
     again, line = started("--port", port)
     assert line.split()[-1] == url  # the same port, the same token: open pages come back
     again.send_signal(signal.SIGINT)
-    assert again.wait(10) == 0
+    assert again.wait(30) == 0
 
 
 def test_ctrl_c_does_not_wait_for_pages_or_computations(started, tmp_path):

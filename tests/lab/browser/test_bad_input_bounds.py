@@ -51,7 +51,7 @@ def test_a_thousand_million_steps_are_cut_and_that_is_said(visit):
     expect(note).to_contain_text("1,000,000,000 steps were asked for", timeout=30_000)
     expect(note).to_contain_text("at most 20,000")
     page.get_by_role("spinbutton", name="Steps", exact=True).fill("10")
-    expect(page.locator(".where")).to_have_text("10 / 10", timeout=5_000)  # nobody waits for the 20,000
+    expect(page.locator(".where")).to_have_text("10 / 10", timeout=10_000)  # nobody waits for the 20,000
     expect(note).to_be_empty()
 
 
