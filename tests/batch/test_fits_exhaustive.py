@@ -96,7 +96,7 @@ def anew(made, memory, optimizer, steps, factor=None, mapped=False, accumulate=1
     given = [made.__name__, str(memory), optimizer, str(steps), str(factor or 0), str(accumulate)]
     there = {**os.environ, "PYTHONPATH": os.pathsep.join([*map(str, Path(__file__).parents[2:3]), *filter(None, sys.path)])}
     there |= {"MALLOC_MMAP_THRESHOLD_": str(MiB)} if mapped else {}
-    told = subprocess.run([sys.executable, "-m", __name__, *given], capture_output=True, text=True, timeout=300, env=there)
+    told = subprocess.run([sys.executable, "-m", __name__, *given], capture_output=True, text=True, timeout=1200, env=there)
     assert told.returncode == 0, told.stderr
     return json.loads(told.stdout)
 
@@ -107,7 +107,7 @@ def anew(made, memory, optimizer, steps, factor=None, mapped=False, accumulate=1
     [(swollen, 200, "adamw"), (pairwise, 300, "adamw"), (deep, 150, "sgd")],
 )
 def test_the_answer_runs_and_a_tenth_more_does_not(made, memory, optimizer):
-    told = anew(made, memory, optimizer, 200, 1 / 0.9, mapped=True)
+    told = anew(made, memory, optimizer, 60, 1 / 0.9, mapped=True)  # nothing grows where blocks are mapped
     assert told["runs"]
     assert not told["more runs"], told
     assert told["bound"] == "memory"

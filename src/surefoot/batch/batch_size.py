@@ -10,7 +10,7 @@ from typing import Any
 from surefoot import html
 from surefoot.batch.fits import Fits
 from surefoot.batch.noise_scale import NoiseScale
-from surefoot.find.found import Found
+from surefoot.find.found import Found, spent
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class BatchSize:
             str(self.noise),
             *self._lines(),
             f"{'confident' if self.confident else 'not confident'}: {self.reason}",
-            f"cost: {self.gradients:,} gradient evaluations, {self.seconds:.2g} s",
+            f"cost: {spent(self.gradients, self.seconds)}",
         ])  # fmt: skip
 
     def _as_good(self) -> str:
@@ -173,4 +173,4 @@ def _rows(answer: BatchSize) -> Iterator[tuple[str, Any]]:
     yield "a rule of thumb says", f"{html.number(answer.predicted_lr)}, {answer.rule}"
     yield "noise scale", f"{html.number(answer.noise_scale)} +- {html.number(answer.error)}"
     yield "confident" if answer.confident else "not confident", answer.reason
-    yield "cost", f"{answer.gradients:,} gradient evaluations, {answer.seconds:.2g} s"
+    yield "cost", spent(answer.gradients, answer.seconds)

@@ -52,7 +52,7 @@ def test_a_descent_of_20000_steps_appears_and_moves(visit, serve, tmp_path):
             rates.append(page.evaluate(FRAMES))
         assert max(rates) >= 20
         assert step_of(page) > first
-        assert process.wait(120) == 0
+        assert process.wait(300) == 0
     expect(page.locator(".banner.following")).to_contain_text("ended", timeout=20_000)
     assert step_of(page) == STEPS - 1
     assert page.evaluate(HEAP) - heap < 30
