@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from surefoot import html
+from surefoot.duration import duration
 from surefoot.errors import StoreError
 from surefoot.trace import Column, Row, Trace
 
@@ -188,7 +189,7 @@ _HOW = {"steps": "done", "stopped": "stopped by a stop rule", "interrupted": "in
 def _headline(run: Run) -> str:
     config = run.config
     name = config.get("problem") or "a problem"
-    seconds = f", {run.trace['seconds'][-1]:.3g} s" if len(run.trace) else ""
+    seconds = f", {duration(run.trace['seconds'][-1])}" if len(run.trace) else ""
     return f"{name}: {len(run.trace):,} steps with {config.get('optimizer', '?')} at a learning rate of {config.get('lr', float('nan')):.4g}{seconds}"
 
 

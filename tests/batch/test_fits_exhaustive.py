@@ -107,7 +107,7 @@ def anew(made, memory, optimizer, steps, factor=None, mapped=False, accumulate=1
     [(swollen, 200, "adamw"), (pairwise, 300, "adamw"), (deep, 150, "sgd")],
 )
 def test_the_answer_runs_and_a_tenth_more_does_not(made, memory, optimizer):
-    told = anew(made, memory, optimizer, 60, 1 / 0.9, mapped=True)  # nothing grows where blocks are mapped
+    told = anew(made, memory, optimizer, 60, 1 / 0.9, mapped=True)  # hardly anything grows where blocks are mapped
     assert told["runs"]
     assert not told["more runs"], told
     assert told["bound"] == "memory"

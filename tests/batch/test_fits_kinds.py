@@ -65,9 +65,8 @@ def test_every_form_of_data_is_tried_in_batches_of_any_size(data):
 
 @pytest.mark.parametrize("data", [(X[:20], Y[:20]), Stream(20)], ids=["pair", "stream"])
 def test_all_of_the_data_at_once(data):
-    found = largest_batch(
-        problem(data), memory=500 * MiB
-    )  # of 20 samples the heap has kept 120 MiB, and seven times 20 is left for more
+    # of 20 samples, whose tensors have 20 MiB, the heap has kept 120, and seven times 20 is left for more
+    found = largest_batch(problem(data), memory=500 * MiB)
     assert (found.batch_size, found.bound) == (20, "data")
 
 

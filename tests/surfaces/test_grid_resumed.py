@@ -90,7 +90,7 @@ def test_a_file_of_another_surface_is_left_alone(tmp_path):
 def test_what_takes_long_says_so_before_it_goes_on(monkeypatch):
     monkeypatch.setattr(progressive, "LONG", 0.0)
     monkeypatch.setattr(progressive, "SHOWN", 0.0)
-    with pytest.warns(SurefootWarning, match=r"^961 points will take about \d+ s, coarse ones first"):
+    with pytest.warns(SurefootWarning, match=r"^961 points will take about [\d.]+ s, coarse ones first"):
         landscape(Slow().problem(), resolution=31, extent=(-1, 1, -1, 1))
 
 

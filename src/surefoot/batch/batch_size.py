@@ -10,7 +10,8 @@ from typing import Any
 from surefoot import html
 from surefoot.batch.fits import Fits
 from surefoot.batch.noise_scale import NoiseScale
-from surefoot.find.found import Found, spent
+from surefoot.duration import duration
+from surefoot.find.found import Found
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class BatchSize:
             str(self.noise),
             *self._lines(),
             f"{'confident' if self.confident else 'not confident'}: {self.reason}",
-            f"cost: {spent(self.gradients, self.seconds)}",
+            f"cost: {self.gradients:,} gradient evaluations, {duration(self.seconds)}",
         ])  # fmt: skip
 
     def _as_good(self) -> str:
@@ -173,4 +174,4 @@ def _rows(answer: BatchSize) -> Iterator[tuple[str, Any]]:
     yield "a rule of thumb says", f"{html.number(answer.predicted_lr)}, {answer.rule}"
     yield "noise scale", f"{html.number(answer.noise_scale)} +- {html.number(answer.error)}"
     yield "confident" if answer.confident else "not confident", answer.reason
-    yield "cost", spent(answer.gradients, answer.seconds)
+    yield "cost", f"{answer.gradients:,} gradient evaluations, {duration(answer.seconds)}"

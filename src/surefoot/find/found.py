@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from surefoot import html
+from surefoot.duration import duration
 from surefoot.trace import Trace
 
 
@@ -51,7 +52,7 @@ class Found:
         return (
             f"learning rate {self.lr:.3g} for {self.steps:,} steps (as good: {self.low:.2g} to {self.high:.2g}{ceiling})\n"
             f"{'confident' if self.confident else 'not confident'}: {self.reason}\n"
-            f"cost: {spent(self.gradients, self.seconds)}"
+            f"cost: {self.gradients:,} gradient evaluations, {duration(self.seconds)}"
         )
 
     def _repr_html_(self) -> str:
@@ -107,7 +108,7 @@ def _rows(found: Found) -> Iterator[tuple[str, Any]]:
     yield "as good", f"{html.number(found.low)} to {html.number(found.high)}"
     yield "diverges at", "not seen" if found.ceiling is None else found.ceiling
     yield "confident" if found.confident else "not confident", found.reason
-    yield "cost", spent(found.gradients, found.seconds)
+    yield "cost", f"{found.gradients:,} gradient evaluations, {duration(found.seconds)}"
     yield "engine", found.engine
 
 
@@ -123,12 +124,3 @@ def _trial(trace: Trace) -> tuple[Any, int, float]:
 def _entry(entry: tuple[Any, Found]) -> tuple[Any, ...]:
     value, found = entry
     return value, found.lr, found.low, found.high, found.ceiling, "yes" if found.confident else "no"
-
-
-def spent(gradients: int, seconds: float) -> str:
-    """What an answer cost.
-
-    >>> spent(400, 1.52), spent(1951, 482.3)
-    ('400 gradient evaluations, 1.5 s', '1,951 gradient evaluations, 482 s')
-    """
-    return f"{gradients:,} gradient evaluations, " + (f"{seconds:.2g} s" if seconds < 10 else f"{seconds:,.0f} s")

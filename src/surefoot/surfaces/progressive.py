@@ -23,6 +23,7 @@ from torch import Tensor
 
 from surefoot.descent.interrupt import interrupts_deferred
 from surefoot.descent.live import Progress
+from surefoot.duration import duration
 from surefoot.errors import SettingError, SurefootWarning
 from surefoot.run import read_whole, write_whole
 from surefoot.surfaces.grid import Rows
@@ -209,19 +210,10 @@ def _announcement(points: int) -> Callable[[int], None]:
         left = spent / done * (points - done)
         if left > LONG:
             warnings.warn(
-                f"{points:,} points will take about {_duration(left)}, coarse ones first. "
+                f"{points:,} points will take about {duration(left)}, coarse ones first. "
                 "Ctrl-C ends it with what is there; keep=FILE goes on later.",
                 SurefootWarning,
                 stacklevel=6,
             )
 
     return seen
-
-
-def _duration(seconds: float) -> str:
-    """In the unit that a person would use.
-
-    >>> _duration(90), _duration(4000), _duration(200000)
-    ('90 s', '67 min', '56 h')
-    """
-    return f"{seconds:.0f} s" if seconds < 300 else f"{seconds / 60:.0f} min" if seconds < 3 * 3600 else f"{seconds / 3600:.0f} h"
